@@ -1,0 +1,394 @@
+// The only unit that knows Python: takes views of arrays, releases the GIL, computes.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "joint_counts.hpp"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace ibfast {
+namespace {
+
+using Array = py::array;
+using Doubles = py::array_t<double, py::array::c_style>;
+using OptionalArray = std::optional<py::array>;
+using OptionalDoubles = std::optional<Doubles>;
+
+// Ctrl-C: called from the thread that Python called, without the GIL.
+void poll_signals() {
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+DType dtype_of(const Array &a, bool bfloat16) {
+    if (bfloat16) return DType::bf16;
+    const char kind = a.dtype().kind();
+    const auto size = a.itemsize();
+    if (kind == 'f' && size == 2) return DType::f16;
+    if (kind == 'f' && size == 4) return DType::f32;
+    if (kind == 'f' && size == 8) return DType::f64;
+    if (kind == 'b' || (kind == 'u' && size == 1)) return DType::u8;
+    if (kind == 'u') return size == 2 ? DType::u16 : size == 4 ? DType::u32 : DType::u64;
+    if (kind == 'i')
+        return size == 1 ? DType::i8 : size == 2 ? DType::i16 : size == 4 ? DType::i32 : DType::i64;
+    throw py::type_error("unsupported dtype " + py::str(a.dtype()).cast<std::string>());
+}
+
+// (n, d) or (repeats, n, d): a view for each repeat.
+std::vector<View> views_of(const Array &acts, bool bfloat16) {
+    const bool batch = acts.ndim() == 3;
+    const py::ssize_t row = batch ? 1 : 0;
+    View v{static_cast<const char *>(acts.data()),
+           static_cast<std::size_t>(acts.shape(row)),
+           static_cast<std::size_t>(acts.shape(row + 1)),
+           acts.strides(row),
+           acts.strides(row + 1),
+           dtype_of(acts, bfloat16)};
+    std::vector<View> views;
+    for (py::ssize_t r = 0; r < (batch ? acts.shape(0) : 1); ++r) {
+        views.push_back(v);
+        if (batch) v.data += acts.strides(0);
+    }
+    return views;
+}
+
+Binning make_binning(const std::string &kind, const std::string &outside, std::size_t bins,
+                     double width, const OptionalDoubles &edges, bool per_unit) {
+    Binning b{};
+    b.kind = kind == "uniform" ? Kind::uniform
+             : kind == "edges" ? Kind::edges
+             : kind == "width" ? Kind::width
+                               : Kind::integers;
+    b.outside = outside == "raise" ? Outside::raise
+                : outside == "clip" ? Outside::clip
+                                    : Outside::cell;
+    b.per_unit = per_unit;
+    b.bins = bins;
+    b.width = width;
+    b.m = bins + 1;
+    if (edges) {
+        const double *e = edges->data();
+        if (b.kind == Kind::uniform) {
+            append_linspace(e[0], e[1], bins, b.edges);
+        } else {
+            b.edges.assign(e, e + edges->size());
+            b.m = static_cast<std::size_t>(edges->shape(edges->ndim() - 1));
+        }
+    }
+    return b;
+}
+
+// Classes of each row as 32-bit numbers below `classes`; large ones are renumbered, for only which
+// rows share a class matters.
+struct Classes {
+    std::vector<std::uint32_t> label;
+    std::size_t classes = 1;
+};
+
+Classes classes_of(const char *name, const View &v) {  // v: n rows of one "unit"
+    Classes c;
+    std::vector<std::int64_t> wide(v.n);
+    load(v.dtype, v.data, v.row_stride, v.n, wide.data());
+    std::int64_t most = 0;
+    for (std::size_t i = 0; i < v.n; ++i) {
+        if (wide[i] < 0)
+            throw InvalidInput(std::string(name) + ": " + std::to_string(wide[i]) + " at row " +
+                               std::to_string(i) + "; expected classes 0, 1, 2, ...");
+        most = std::max(most, wide[i]);
+    }
+    if (static_cast<std::uint64_t>(most) >= 4 * v.n + (1U << 16)) {
+        std::vector<std::int64_t> sorted = wide;
+        std::sort(sorted.begin(), sorted.end());
+        sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+        for (auto &w : wide) w = std::lower_bound(sorted.begin(), sorted.end(), w) - sorted.begin();
+        most = static_cast<std::int64_t>(sorted.size()) - 1;
+    }
+    c.label.assign(wide.begin(), wide.end());
+    c.classes = static_cast<std::size_t>(most) + 1;
+    return c;
+}
+
+// (n,) for all repeats, or (repeats, n).
+View label_view(const Array &a, std::size_t repeat) {
+    const char *data = static_cast<const char *>(a.data());
+    if (a.ndim() == 2) data += static_cast<py::ssize_t>(repeat) * a.strides(0);
+    const py::ssize_t axis = a.ndim() - 1;
+    return {data, static_cast<std::size_t>(a.shape(axis)), 1, a.strides(axis), 0,
+            dtype_of(a, false)};
+}
+
+struct Information {
+    Summary labels, inputs;
+};
+
+Information one_array(const View &view, const Binning &binning, const Labels &labels,
+                      const Labels *inputs, int threads, const Poll &poll) {
+    threads = threads_for(view.n * view.d, threads);
+    const Keyer keyer(view, binning, threads, poll);
+    unsigned part_bits = 0;
+    while (part_bits < 10 && view.n >> (part_bits + 13)) ++part_bits;
+    const Records records(keyer, view, 0, view.n, part_bits, threads, poll);
+    const auto summary = [&](const Labels &l) {
+        if (!l.weighted())
+            return summarise<std::uint64_t>(records, l, view.n, view.n, threads, poll);
+        const auto [whole, rows] = total_weight(l, view.n);
+        return summarise<Fixed>(records, l, whole, rows, threads, poll);
+    };
+    return {summary(labels), inputs ? summary(*inputs) : Summary{}};
+}
+
+// One row a repeat: n, n_cells, n_singletons, H(T), H(Y), H(T,Y), H(X), H(T,X), in bits.
+Doubles summarise_arrays(const Array &acts, bool bfloat16, const Binning &binning,
+                         const OptionalArray &labels, const OptionalDoubles &soft,
+                         const OptionalDoubles &weights, const OptionalArray &inputs,
+                         int threads) {
+    const std::vector<View> views = views_of(acts, bfloat16);
+    const std::size_t repeats = views.size(), n = views[0].n;
+    const bool shared_labels = !labels || labels->ndim() == 1;
+    const bool shared_inputs = !inputs || inputs->ndim() == 1;
+    std::vector<View> label_views, input_views;
+    for (std::size_t r = 0; r < repeats; ++r) {
+        if (labels) label_views.push_back(label_view(*labels, r));
+        if (inputs) input_views.push_back(label_view(*inputs, r));
+    }
+    const double *p = soft ? soft->data() : nullptr, *w = weights ? weights->data() : nullptr;
+    const std::size_t k = soft ? static_cast<std::size_t>(soft->shape(soft->ndim() - 1)) : 1;
+    const std::size_t soft_step = soft && soft->ndim() == 3 ? n * k : 0;
+    const std::size_t weight_step = weights && weights->ndim() == 2 ? n : 0;
+    std::vector<Information> out(repeats);
+    {
+        const py::gil_scoped_release no_gil;
+        Classes one_y, one_x;
+        if (labels && shared_labels) one_y = classes_of("labels", label_views[0]);
+        if (inputs && shared_inputs) one_x = classes_of("inputs", input_views[0]);
+        const auto repeat = [&](std::size_t r, int inner, const Poll &poll) {
+            Classes own_y, own_x;
+            if (!shared_labels) own_y = classes_of("labels", label_views[r]);
+            if (!shared_inputs) own_x = classes_of("inputs", input_views[r]);
+            const Classes &y = shared_labels ? one_y : own_y, &x = shared_inputs ? one_x : own_x;
+            Labels l;
+            if (labels) {
+                l.hard = y.label.data();
+                l.k = y.classes;
+            }
+            if (soft) {
+                l.soft = p + r * soft_step;
+                l.k = k;
+            }
+            if (weights) {
+                l.weights = w + r * weight_step;
+                int exponent;
+                std::frexp(*std::max_element(l.weights, l.weights + n), &exponent);
+                l.scale = std::ldexp(1.0, -exponent);
+            }
+            Labels in = l;
+            in.soft = nullptr;
+            in.hard = x.label.data();
+            in.k = x.classes;
+            out[r] = one_array(views[r], binning, l, inputs ? &in : nullptr, inner, poll);
+        };
+        const int outer = repeats > 1 ? threads_for(repeats * n * views[0].d, threads) : 1;
+        const bool small = n * views[0].d < (std::size_t{1} << 22);
+        if (outer > 1 && (small || repeats >= 4 * static_cast<std::size_t>(outer)))
+            parallel_for(repeats, outer, poll_signals,
+                         [&](std::size_t r, int) { repeat(r, 1, {}); });
+        else
+            for (std::size_t r = 0; r < repeats; ++r) repeat(r, threads, poll_signals);
+    }
+    Doubles result({repeats, std::size_t{8}});
+    double *to = result.mutable_data();
+    for (const auto &[a, b] : out)
+        for (const double v : {to_double(a.n), to_double(a.cells), to_double(a.singletons), a.h_t,
+                               a.h_y, a.h_ty, b.h_y, b.h_ty})
+            *to++ = v;
+    return result;
+}
+
+py::array_t<std::int64_t> discretise(const Array &acts, bool bfloat16, const Binning &binning,
+                                     int threads) {
+    const std::vector<View> views = views_of(acts, bfloat16);
+    const std::size_t n = views[0].n, d = views[0].d;
+    py::array_t<std::int64_t> codes(
+        std::vector<py::ssize_t>(acts.shape(), acts.shape() + acts.ndim()));
+    std::int64_t *out = codes.mutable_data();
+    const py::gil_scoped_release no_gil;
+    for (const View &view : views) {
+        const int team = threads_for(n * d, threads);
+        const Keyer keyer(view, binning, team, poll_signals);
+        parallel_for((n + kTileRows - 1) / kTileRows, team, poll_signals,
+                     [&](std::size_t task, int) {
+                         const std::size_t from = task * kTileRows;
+                         keyer.codes(from, std::min(n, from + kTileRows), out + from * d);
+                     });
+        out += n * d;
+    }
+    return codes;
+}
+
+// The table of a JointCounts, whose Python side checks arguments and keeps the configuration.
+template <class Amount>
+class Table {
+  public:
+    void update(const Array &acts, bool bfloat16, const Binning &binning,
+                const OptionalArray &labels, const OptionalDoubles &soft,
+                const OptionalDoubles &weights, std::size_t n_classes, int threads) {
+        const View view = views_of(acts, bfloat16)[0];
+        Labels l;
+        l.k = n_classes;
+        if (soft) l.soft = soft->data();
+        if (weights) l.weights = weights->data();
+        const View hard = labels ? label_view(*labels, 0) : View{};
+        const py::gil_scoped_release no_gil;
+        std::vector<std::uint32_t> label;
+        if (labels) {
+            label.resize(view.n);
+            load(hard.dtype, hard.data, hard.row_stride, view.n, label.data());
+            l.hard = label.data();
+        }
+        const int team = threads_for(view.n * view.d, threads);
+        const Keyer keyer(view, binning, team, poll_signals);
+        table_.update(keyer, view, l, team, poll_signals);
+    }
+    void merge(const Table &other) {
+        const py::gil_scoped_release no_gil;
+        table_.merge(other.table_);
+    }
+    py::tuple summary(std::size_t classes) const {
+        const Summary s = table_.summary(classes);
+        return py::make_tuple(s.n, s.cells, s.singletons, s.h_t, s.h_y, s.h_ty);
+    }
+    // Everything, in order of key and class: keys (cells, 2) high word first, rows (cells,),
+    // cell and label of each entry, and its amount (entries,) or (entries, 2) low word first.
+    py::tuple arrays() const {
+        constexpr bool fixed = std::is_same<Amount, Fixed>::value;
+        struct Place {
+            Key key;
+            std::uint32_t part, cell;
+        };
+        std::vector<Place> order;
+        for (std::uint32_t p = 0; p < table_.parts().size(); ++p)
+            for (std::uint32_t c = 0; c < table_.parts()[p].cells().size(); ++c)
+                order.push_back({table_.parts()[p].cells()[c].key, p, c});
+        std::sort(order.begin(), order.end(), [](const Place &a, const Place &b) {
+            return a.key.hi != b.key.hi ? a.key.hi < b.key.hi : a.key.lo < b.key.lo;
+        });
+        std::vector<std::vector<std::uint32_t>> rank(table_.parts().size());
+        for (std::size_t p = 0; p < rank.size(); ++p) rank[p].resize(table_.parts()[p].cells().size());
+        std::vector<Other<Amount>> entries;
+        const std::size_t cells = order.size();
+        py::array_t<std::uint64_t> keys({cells, std::size_t{2}});
+        py::array_t<std::uint64_t> rows(static_cast<py::ssize_t>(cells));
+        std::uint64_t *key = keys.mutable_data();
+        for (std::uint32_t i = 0; i < cells; ++i) {
+            const Place &place = order[i];
+            const auto &cell = table_.parts()[place.part].cells()[place.cell];
+            rank[place.part][place.cell] = i;
+            *key++ = cell.key.hi;
+            *key++ = cell.key.lo;
+            rows.mutable_data()[i] = cell.rows(0);
+            entries.push_back({i, cell.first_class, cell.first});
+        }
+        for (std::size_t p = 0; p < rank.size(); ++p)
+            for (const auto &o : table_.parts()[p].others())
+                entries.push_back({rank[p][o.cell], o.label, o.amount});
+        std::sort(entries.begin(), entries.end(), [](const auto &a, const auto &b) {
+            return a.cell != b.cell ? a.cell < b.cell : a.label < b.label;
+        });
+        const std::size_t m = entries.size(), words = fixed ? 2 : 1;
+        py::array_t<std::uint64_t> cell(static_cast<py::ssize_t>(m)), label(static_cast<py::ssize_t>(m));
+        py::array_t<std::uint64_t> amount({m, words});
+        std::uint64_t *a = amount.mutable_data();
+        for (std::size_t i = 0; i < m; ++i) {
+            cell.mutable_data()[i] = entries[i].cell;
+            label.mutable_data()[i] = entries[i].label;
+            *a++ = static_cast<std::uint64_t>(entries[i].amount);
+            if constexpr (fixed) *a++ = static_cast<std::uint64_t>(entries[i].amount >> 64);
+        }
+        return py::make_tuple(keys, rows, cell, label, amount);
+    }
+    // Back from arrays(), which the caller has checked.
+    static std::unique_ptr<Table> restore(const py::array_t<std::uint64_t> &keys,
+                                          const py::array_t<std::uint64_t> &rows,
+                                          const py::array_t<std::uint64_t> &cell,
+                                          const py::array_t<std::uint64_t> &label,
+                                          const py::array_t<std::uint64_t> &amount) {
+        auto table = std::make_unique<Table>();
+        const auto k = keys.unchecked<2>();
+        const auto n = rows.unchecked<1>(), c = cell.unchecked<1>(), l = label.unchecked<1>();
+        const auto a = amount.unchecked<2>();
+        std::vector<std::uint32_t> labels;
+        std::vector<Amount> amounts;
+        py::ssize_t entry = 0;
+        for (py::ssize_t i = 0; i < k.shape(0); ++i) {
+            labels.clear();
+            amounts.clear();
+            for (; entry < c.shape(0) && c(entry) == static_cast<std::uint64_t>(i); ++entry) {
+                labels.push_back(static_cast<std::uint32_t>(l(entry)));
+                Amount v = static_cast<Amount>(a(entry, 0));
+                if constexpr (std::is_same<Amount, Fixed>::value)
+                    v |= static_cast<Fixed>(a(entry, 1)) << 64;
+                amounts.push_back(v);
+            }
+            std::uint64_t count = n(i);
+            if constexpr (!std::is_same<Amount, Fixed>::value)
+                count = std::accumulate(amounts.begin(), amounts.end(), std::uint64_t{0});
+            table->table_.restore({k(i, 1), k(i, 0)}, count, labels, amounts);
+        }
+        return table;
+    }
+    std::uint64_t n() const { return table_.n(); }
+    std::size_t n_cells() const { return table_.n_cells(); }
+    double weight() const {
+        if constexpr (std::is_same<Amount, Fixed>::value)
+            return to_double(table_.whole());
+        else
+            return to_double(table_.whole());
+    }
+
+  private:
+    JointTable<Amount> table_;
+};
+
+template <class Amount>
+void bind_table(py::module_ &m, const char *name) {
+    using T = Table<Amount>;
+    py::class_<T>(m, name)
+        .def(py::init<>())
+        .def("update", &T::update)
+        .def("merge", &T::merge)
+        .def("summary", &T::summary)
+        .def("arrays", &T::arrays)
+        .def_static("restore", &T::restore)
+        .def_property_readonly("n", &T::n)
+        .def_property_readonly("n_cells", &T::n_cells)
+        .def_property_readonly("weight", &T::weight);
+}
+
+py::dict info() {
+    return py::dict("version"_a = IBFAST_VERSION, "simd"_a = simd().name,
+                    "threads"_a = usable_threads(0), "openmp"_a = has_openmp(),
+                    "compiler"_a = __VERSION__);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+    prepare_threads();
+    const char *level = std::getenv("IBFAST_SIMD");
+    if (level && *level && !select_simd(level))
+        throw py::import_error("IBFAST_SIMD: '" + std::string(level) +
+                               "' is not one of the levels that this machine runs; expected v2, v3 "
+                               "or v4 on x86-64, plain elsewhere");
+    py::class_<Binning>(m, "Binning")
+        .def(py::init(&make_binning), "kind"_a, "outside"_a, "bins"_a = 0, "width"_a = 0.0,
+             "edges"_a = py::none(), "per_unit"_a = false);
+    m.def("summarise", &summarise_arrays);
+    m.def("discretise", &discretise);
+    m.def("info", &info);
+    bind_table<std::uint64_t>(m, "CountTable");
+    bind_table<Fixed>(m, "WeightTable");
+}
+
+}  // namespace ibfast

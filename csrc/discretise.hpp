@@ -1,0 +1,340 @@
+// Activations as they lie in memory, and what a bin is: views, edges, thresholds.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "parallel.hpp"
+#include "simd.hpp"
+
+namespace ibfast {
+
+// What the caller did wrong; bindings turn it into ValueError.
+struct InvalidInput : std::invalid_argument {
+    using std::invalid_argument::invalid_argument;
+};
+
+enum class DType { f16, bf16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64 };
+
+struct BFloat16 {
+    std::uint16_t bits;
+};
+struct Half {
+    std::uint16_t bits;
+};
+
+template <class Visitor>
+auto visit(DType t, Visitor &&v) {
+    switch (t) {
+        case DType::f16: return v(Half{});
+        case DType::bf16: return v(BFloat16{});
+        case DType::f32: return v(float{});
+        case DType::f64: return v(double{});
+        case DType::i8: return v(std::int8_t{});
+        case DType::i16: return v(std::int16_t{});
+        case DType::i32: return v(std::int32_t{});
+        case DType::i64: return v(std::int64_t{});
+        case DType::u8: return v(std::uint8_t{});
+        case DType::u16: return v(std::uint16_t{});
+        case DType::u32: return v(std::uint32_t{});
+        default: return v(std::uint64_t{});
+    }
+}
+
+inline bool is_float(DType t) { return t <= DType::f64; }
+inline bool is_unsigned(DType t) { return t >= DType::u8; }
+// Whether float holds every value of the type; else double is used, as NumPy's astype(float64).
+inline bool fits_float(DType t) {
+    return t <= DType::f32 || t == DType::i8 || t == DType::i16 || t == DType::u8 ||
+           t == DType::u16;
+}
+
+// n rows of d units; strides in bytes, of any sign.
+struct View {
+    const char *data;
+    std::size_t n, d;
+    std::ptrdiff_t row_stride, unit_stride;
+    DType dtype;
+
+    const char *at(std::size_t row, std::size_t unit) const {
+        return data + static_cast<std::ptrdiff_t>(row) * row_stride +
+               static_cast<std::ptrdiff_t>(unit) * unit_stride;
+    }
+    template <class F>
+    bool native() const {
+        return dtype == (std::is_same<F, float>::value ? DType::f32 : DType::f64) &&
+               reinterpret_cast<std::uintptr_t>(data) % sizeof(F) == 0 &&
+               row_stride % static_cast<std::ptrdiff_t>(sizeof(F)) == 0 &&
+               unit_stride % static_cast<std::ptrdiff_t>(sizeof(F)) == 0;
+    }
+    // Whether the units of a row, or the rows of a unit, lie side by side as F.
+    template <class F>
+    bool rows_contiguous() const {
+        return native<F>() && (d == 1 || unit_stride == sizeof(F));
+    }
+    template <class F>
+    bool units_contiguous() const {
+        return native<F>() && (n == 1 || row_stride == sizeof(F));
+    }
+    bool unit_major() const { return std::abs(row_stride) < std::abs(unit_stride); }
+};
+
+// `count` values `stride` bytes apart, as To, `out_step` apart.
+template <class To>
+void load(DType dtype, const char *from, std::ptrdiff_t stride, std::size_t count, To *out,
+          std::size_t out_step = 1) {
+    visit(dtype, [&](auto type) {
+        using T = decltype(type);
+        if (std::is_same<T, Half>::value && stride == 2 && out_step == 1 &&
+            std::is_same<To, float>::value) {
+            simd().half_to_float(reinterpret_cast<const std::uint16_t *>(from), count,
+                                 reinterpret_cast<float *>(out));
+            return;
+        }
+        for (std::size_t i = 0; i < count; ++i, from += stride, out += out_step) {
+            T value;
+            std::memcpy(&value, from, sizeof value);
+            if constexpr (std::is_same<T, Half>::value) {
+                float f;
+                simd().half_to_float(&value.bits, 1, &f);
+                *out = static_cast<To>(f);
+            } else if constexpr (std::is_same<T, BFloat16>::value) {
+                const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
+                float f;
+                std::memcpy(&f, &bits, sizeof f);
+                *out = static_cast<To>(f);
+            } else {
+                *out = static_cast<To>(value);
+            }
+        }
+    });
+}
+
+enum class Kind { uniform, edges, width, integers };
+enum class Outside { raise, clip, cell };
+
+// What the caller asked for. `edges` holds one row of m edges for all units, or one for each
+// (per_unit); it is empty where a uniform grid takes its range from the data.
+struct Binning {
+    Kind kind;
+    Outside outside;
+    bool per_unit;
+    std::size_t bins;           // uniform
+    double width;               // width
+    std::vector<double> edges;  // uniform with a range, edges
+    std::size_t m;              // edges a unit
+
+    bool wide() const { return kind == Kind::width || kind == Kind::integers; }
+    bool needs_extent() const { return kind == Kind::uniform && edges.empty(); }
+    std::uint32_t n_codes() const {
+        return static_cast<std::uint32_t>(kind == Kind::edges        ? m + 1
+                                          : outside == Outside::cell ? m + 1
+                                                                     : m - 1);
+    }
+};
+
+inline std::string number(double v) {
+    std::ostringstream s;
+    s.precision(9);
+    s << v;
+    return s.str();
+}
+
+// numpy.linspace(lo, hi, bins + 1), and numpy.histogram's errors.
+inline void append_linspace(double lo, double hi, std::size_t bins, std::vector<double> &edges) {
+    if (lo == hi) {
+        lo -= 0.5;
+        hi += 0.5;
+    }
+    const double delta = hi - lo, step = delta / static_cast<double>(bins);
+    if (!std::isfinite(delta))
+        throw InvalidInput("range: its width overflows, from " + number(lo) + " to " + number(hi));
+    const std::size_t first = edges.size();
+    for (std::size_t i = 0; i < bins; ++i) {
+        const double t = static_cast<double>(i);
+        const double offset =
+            step == 0 ? t / static_cast<double>(bins) * delta : t * step;
+        edges.push_back(offset + lo);
+    }
+    edges.push_back(hi);
+    for (std::size_t i = first + 1; i < edges.size(); ++i)
+        if (!(edges[i - 1] < edges[i]))
+            throw InvalidInput("bins: " + std::to_string(bins) + " bins of finite size do not fit between " +
+                               number(lo) + " and " + number(hi));
+}
+
+// A Thresholds and what it points to.
+template <class F>
+class ThresholdTable {
+  public:
+    ThresholdTable(const Binning &b, const std::vector<double> &edges, std::size_t units) {
+        const std::size_t m = b.m, tables = b.per_unit ? units : 1;
+        const std::size_t padded = b.per_unit ? units + kLanes : 1;
+        constexpr F inf = std::numeric_limits<F>::infinity();
+        constexpr F nan = std::numeric_limits<F>::quiet_NaN();
+        const auto cells = m - 1;
+        const bool ends = b.kind == Kind::edges || b.outside == Outside::cell;
+        bool lattice = m >= 2 && cells < (std::size_t{1} << 20);
+        F margin = 0;
+        for (std::size_t u = 0; u < tables; ++u) {
+            const double *e = edges.data() + u * m;
+            valid_lo_.push_back(b.outside == Outside::raise ? up(e[0]) : -inf);
+            valid_hi_.push_back(b.outside == Outside::raise ? down(e[m - 1]) : inf);
+            F first = nan, last = nan;
+            if (b.kind == Kind::edges) {
+                first = b.outside == Outside::clip ? -inf : up(e[0]);
+                last = up(e[m - 1]);
+            } else if (b.outside == Outside::cell) {
+                first = up(e[0]);
+                last = std::nextafter(down(e[m - 1]), inf);
+            }
+            first_.push_back(first);
+            last_.push_back(last);
+            if (lattice) lattice = add_lattice(e, cells, margin);
+        }
+        if (!lattice) {
+            std::vector<F> row;
+            for (std::int32_t steps = 0;; ++steps)
+                if (b.n_codes() <= std::size_t{1} << steps) {
+                    t_.steps = steps;
+                    break;
+                }
+            for (std::size_t u = 0; u < tables; ++u) {
+                const double *e = edges.data() + u * m;
+                row.clear();
+                if (ends) row.push_back(first_[u]);
+                for (std::size_t i = 1; i < cells; ++i) row.push_back(up(e[i]));
+                if (ends && (m > 1 || b.kind != Kind::edges)) row.push_back(last_[u]);
+                row.resize(std::size_t{1} << t_.steps, nan);
+                sorted_.insert(sorted_.end(), row.begin(), row.end());
+            }
+        }
+        for (auto *v : {&valid_lo_, &valid_hi_, &first_, &last_, &origin_, &scale_})
+            v->resize(padded, v->empty() ? F(0) : v->back());
+        t_.per_unit = b.per_unit;
+        t_.valid_lo = valid_lo_.data();
+        t_.valid_hi = valid_hi_.data();
+        t_.lattice = lattice;
+        t_.origin = origin_.data();
+        t_.scale = scale_.data();
+        t_.low = F(0.25);
+        t_.high = static_cast<F>(cells) - F(0.25);
+        t_.margin = margin;
+        t_.inner = inner_.data();
+        t_.cells = static_cast<std::int32_t>(cells);
+        t_.ends = ends;
+        t_.first = first_.data();
+        t_.last = last_.data();
+        t_.sorted = sorted_.data();
+    }
+    ThresholdTable(const ThresholdTable &) = delete;
+    ThresholdTable &operator=(const ThresholdTable &) = delete;
+
+    const Thresholds<F> &operator*() const { return t_; }
+
+  private:
+    static F up(double e) {  // the least F that is not below e
+        const F f = static_cast<F>(e);
+        return static_cast<double>(f) < e ? std::nextafter(f, std::numeric_limits<F>::infinity()) : f;
+    }
+    static F down(double e) { return -up(-e); }
+
+    // Measures how far the positions of the thresholds lie from the integers; false where too far.
+    // position() is the hot loop's, monotone in x, so the two values next to a threshold suffice.
+    bool add_lattice(const double *e, std::size_t cells, F &margin) {
+        const double scale = static_cast<double>(cells) / (e[cells] - e[0]);
+        const F origin = static_cast<F>(e[0]), s = static_cast<F>(scale);
+        if (!std::isnormal(s) || !(s > 0) || !std::isfinite(origin)) return false;
+        origin_.push_back(origin);
+        scale_.push_back(s);
+        inner_.push_back(0);
+        F worst = 0;
+        for (std::size_t i = 1; i < cells; ++i) {
+            const F at = up(e[i]);
+            const F below = std::nextafter(at, -std::numeric_limits<F>::infinity());
+            const F a = (at - origin) * s - static_cast<F>(i);
+            const F b = (below - origin) * s - static_cast<F>(i);
+            if (!(std::abs(a) < F(0.2)) || !(std::abs(b) < F(0.2))) return false;
+            worst = std::max({worst, std::abs(a), std::abs(b)});
+            inner_.push_back(at);
+        }
+        inner_.push_back(0);
+        margin = std::max(margin, worst);
+        return true;
+    }
+
+    std::vector<F> valid_lo_, valid_hi_, origin_, scale_, first_, last_, inner_, sorted_;
+    Thresholds<F> t_{};
+};
+
+// Where a scan of the values found the first NaN, and what lies outside.
+struct Faults {
+    bool nan = false;
+    std::size_t nan_row = 0, nan_unit = 0, outside = 0;
+    double lo = std::numeric_limits<double>::infinity(), hi = -lo;
+};
+
+// Goes through all values, slowly: for the text of an error.
+inline Faults find_faults(const View &view, bool per_unit, const double *lo, const double *hi) {
+    Faults f;
+    std::vector<double> row(view.d);
+    for (std::size_t r = 0; r < view.n; ++r) {
+        load(view.dtype, view.at(r, 0), view.unit_stride, view.d, row.data());
+        for (std::size_t u = 0; u < view.d; ++u) {
+            const double v = row[u];
+            if (std::isnan(v) && !f.nan) {
+                f.nan = true;
+                f.nan_row = r;
+                f.nan_unit = u;
+            }
+            const std::size_t i = per_unit ? u : 0;
+            if (v < lo[i] || v > hi[i]) {
+                ++f.outside;
+                f.lo = std::min(f.lo, v);
+                f.hi = std::max(f.hi, v);
+            }
+        }
+    }
+    return f;
+}
+
+// Throws what is wrong with the values of `view`, of which some are NaN or outside the edges.
+[[noreturn]] inline void throw_faults(const View &view, const Binning &b,
+                                      const std::vector<double> &edges) {
+    constexpr double inf = std::numeric_limits<double>::infinity();
+    std::vector<double> lo, hi;
+    const std::size_t tables = b.per_unit ? view.d : 1;
+    for (std::size_t u = 0; u < tables; ++u) {
+        const bool limits = b.outside == Outside::raise && !edges.empty();
+        lo.push_back(limits ? edges[u * b.m] : -std::numeric_limits<double>::max());
+        hi.push_back(limits ? edges[u * b.m + b.m - 1] : std::numeric_limits<double>::max());
+    }
+    const Faults f = find_faults(view, b.per_unit, lo.data(), hi.data());
+    if (f.nan)
+        throw InvalidInput("acts: NaN at row " + std::to_string(f.nan_row) + ", unit " +
+                           std::to_string(f.nan_unit) + ": every activation must be a number");
+    const std::string extent = "from " + number(f.lo) + " to " + number(f.hi);
+    const std::string count = std::to_string(f.outside) + " of " + std::to_string(view.n * view.d);
+    if (b.needs_extent())
+        throw InvalidInput("acts: " + count + " values are infinite (" + extent +
+                           "): bins without a range need finite activations; give a range and "
+                           "outside='clip' or 'cell'");
+    if (b.kind == Kind::width)
+        throw InvalidInput("acts: " + std::to_string(f.outside) +
+                           " infinite values, or values too large for the width " +
+                           number(b.width) + ": floor(t / width) must fit 64 bits");
+    const std::string range = b.per_unit ? "their units' ranges"
+                                         : "[" + number(lo[0]) + ", " + number(hi[0]) + "]";
+    (void)inf;
+    throw InvalidInput("acts: " + count + " values lie outside " + range + "; those extend " +
+                       extent + ": widen the range, or say outside='clip' or outside='cell'");
+}
+
+}  // namespace ibfast

@@ -1,0 +1,556 @@
+// From keys to counts per class, and from counts to entropies. Every result depends on the multiset
+// of rows alone: hard labels are counted in integers, weights and soft labels summed in 128-bit
+// fixed point.
+#pragma once
+
+#include <array>
+#include <map>
+#include <numeric>
+#include <optional>
+
+#include "fingerprint.hpp"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace ibfast {
+
+using Fixed = __int128;               // a weight times 2^80
+constexpr int kFixedBits = 80;        // weights below 2^46 in all, each 0 or above 2^-40
+constexpr double kMostWeight = 0x1p46, kLeastWeight = 0x1p-40;
+inline Fixed to_fixed(double v) {
+    const double scaled = std::ldexp(v, kFixedBits);
+    return static_cast<Fixed>(scaled < 0x1p52 ? std::nearbyint(scaled) : scaled);
+}
+inline double to_double(std::uint64_t n) { return static_cast<double>(n); }
+inline double to_double(Fixed v) { return std::ldexp(static_cast<double>(v), -kFixedBits); }
+
+// Uninitialised memory; large blocks ask for large pages, for they are touched once, at random.
+template <class T>
+class Buffer {
+  public:
+    explicit Buffer(std::size_t n) : size_(n) {
+        constexpr std::size_t large = std::size_t{1} << 21;
+        std::size_t bytes = n * sizeof(T);
+        if (bytes >= 2 * large) {
+            bytes = (bytes + large - 1) / large * large;
+            p_ = static_cast<T *>(std::aligned_alloc(large, bytes));
+#if defined(__linux__)
+            if (p_) madvise(p_, bytes, MADV_HUGEPAGE);
+#endif
+        } else {
+            p_ = static_cast<T *>(std::malloc(std::max<std::size_t>(bytes, 1)));
+        }
+        if (!p_) throw std::bad_alloc();
+    }
+    ~Buffer() { std::free(p_); }
+    Buffer(const Buffer &) = delete;
+    Buffer &operator=(const Buffer &) = delete;
+    T *data() { return p_; }
+    T &operator[](std::size_t i) { return p_[i]; }
+    const T &operator[](std::size_t i) const { return p_[i]; }
+
+  private:
+    T *p_;
+    std::size_t size_;
+};
+
+inline std::uint64_t mix(const Key &k) {  // Stafford 2011, variant 13
+    std::uint64_t z = k.lo ^ (k.hi * 0x9e3779b97f4a7c15) ^ (k.hi >> 29);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+// The labels of n rows: classes, or rows of `k` probabilities; weights where given.
+struct Labels {
+    const std::uint32_t *hard = nullptr;
+    const double *soft = nullptr;     // (n, k)
+    const double *weights = nullptr;  // (n)
+    std::size_t k = 0;                // classes; hard labels are below it
+    double scale = 1;                 // a power of two for the weights
+
+    bool weighted() const { return soft || weights; }
+};
+
+// A growing open-addressing index from 64-bit hashes to positions in a list that its owner keeps.
+class Index {
+  public:
+    static constexpr std::uint64_t kPosition = 0xffffffff;
+
+    // The position that same() accepts, or `count`, which the owner then adds to its list.
+    template <class Same>
+    std::uint32_t find_or_add(std::uint64_t hash, std::size_t count, const Same &same) {
+        if (count * 4 >= slots_.size() * 3) grow(count);
+        const std::uint64_t tag = hash & ~kPosition;
+        for (std::size_t i = place(hash);; i = (i + 1) & mask_) {
+            const std::uint64_t slot = slots_[i];
+            if (slot == kEmpty) {
+                slots_[i] = tag | count;
+                return static_cast<std::uint32_t>(count);
+            }
+            const auto position = static_cast<std::uint32_t>(slot & kPosition);
+            if ((slot & ~kPosition) == tag && same(position)) return position;
+        }
+    }
+    void clear() { std::fill(slots_.begin(), slots_.end(), kEmpty); }
+
+  private:
+    static constexpr std::uint64_t kEmpty = kPosition;
+
+    // A slot keeps the upper half of its hash, which says where it belongs.
+    std::size_t place(std::uint64_t slot) const { return (slot >> 32) & mask_; }
+
+    void grow(std::size_t count) {
+        if (count >= kPosition)
+            throw InvalidInput("acts: more than 2^32 cells in one part of the table");
+        std::vector<std::uint64_t> old(std::max<std::size_t>(64, slots_.size() * 2), kEmpty);
+        old.swap(slots_);
+        mask_ = slots_.size() - 1;
+        for (const std::uint64_t slot : old) {
+            if (slot == kEmpty) continue;
+            std::size_t i = place(slot);
+            while (slots_[i] != kEmpty) i = (i + 1) & mask_;
+            slots_[i] = slot;
+        }
+    }
+
+    std::vector<std::uint64_t> slots_;
+    std::size_t mask_ = 0;
+};
+
+// Amounts of one cell: of its first class here, of the others in a list of their own, so that a
+// cell with one class, as almost all are where cells are many, costs one look-up.
+template <class Amount>
+struct Cell;
+template <>
+struct Cell<std::uint64_t> {
+    Key key;
+    std::uint64_t first;
+    std::uint32_t first_class;
+    void count_rows(std::uint64_t) {}
+    std::uint64_t rows(std::uint64_t total) const { return total; }
+};
+template <>
+struct Cell<Fixed> {
+    Key key;
+    Fixed first;
+    std::uint64_t n_rows;
+    std::uint32_t first_class;
+    void count_rows(std::uint64_t n) { n_rows += n; }
+    std::uint64_t rows(Fixed) const { return n_rows; }
+};
+
+template <class Amount>
+struct Other {
+    std::uint32_t cell, label;
+    Amount amount;
+};
+
+constexpr std::uint32_t kNoClass = 0xffffffff;
+
+// Amounts in (cell, class), sparse.
+template <class Amount>
+class CellTable {
+  public:
+    std::uint32_t cell(const Key &key, std::uint64_t hash) {
+        const std::size_t count = cells_.size();
+        const std::uint32_t i = index_.find_or_add(hash, count, [&](std::uint32_t p) {
+            return cells_[p].key.lo == key.lo && cells_[p].key.hi == key.hi;
+        });
+        if (i == count) {
+            Cell<Amount> c{};
+            c.key = key;
+            c.first_class = kNoClass;
+            cells_.push_back(c);
+        }
+        return i;
+    }
+    void count_rows(std::uint32_t cell, std::uint64_t n) { cells_[cell].count_rows(n); }
+    void add(std::uint32_t cell, std::uint32_t label, Amount amount) {
+        Cell<Amount> &c = cells_[cell];
+        if (c.first_class == kNoClass) c.first_class = label;
+        if (c.first_class == label) {
+            c.first += amount;
+            return;
+        }
+        const std::size_t count = others_.size();
+        const std::uint64_t hash = mix({cell, label});
+        const std::uint32_t i = other_index_.find_or_add(hash, count, [&](std::uint32_t p) {
+            return others_[p].cell == cell && others_[p].label == label;
+        });
+        if (i == count) others_.push_back({cell, label, 0});
+        others_[i].amount += amount;
+    }
+    // All of a row's label: one class, or the classes of positive probability.
+    void add_row(const Key &key, std::uint64_t hash, const Labels &labels, std::size_t row);
+
+    void merge(const CellTable &other) {
+        std::vector<std::uint32_t> to;
+        to.reserve(other.cells_.size());
+        for (const auto &c : other.cells_) {
+            to.push_back(cell(c.key, mix(c.key)));
+            count_rows(to.back(), c.rows(0));
+            add(to.back(), c.first_class, c.first);
+        }
+        for (const auto &o : other.others_) add(to[o.cell], o.label, o.amount);
+    }
+    std::vector<Amount> totals() const {
+        std::vector<Amount> t;
+        t.reserve(cells_.size());
+        for (const auto &c : cells_) t.push_back(c.first);
+        for (const auto &o : others_) t[o.cell] += o.amount;
+        return t;
+    }
+    void clear() {
+        cells_.clear();
+        others_.clear();
+        index_.clear();
+        other_index_.clear();
+    }
+    const std::vector<Cell<Amount>> &cells() const { return cells_; }
+    const std::vector<Other<Amount>> &others() const { return others_; }
+
+  private:
+    Index index_, other_index_;
+    std::vector<Cell<Amount>> cells_;
+    std::vector<Other<Amount>> others_;
+};
+
+template <>
+inline void CellTable<std::uint64_t>::add_row(const Key &key, std::uint64_t hash,
+                                              const Labels &labels, std::size_t row) {
+    add(cell(key, hash), labels.hard ? labels.hard[row] : 0, 1);
+}
+
+template <>
+inline void CellTable<Fixed>::add_row(const Key &key, std::uint64_t hash, const Labels &labels,
+                                      std::size_t row) {
+    const double weight = labels.weights ? labels.weights[row] * labels.scale : 1.0;
+    Fixed left = to_fixed(weight);
+    if (left == 0) return;
+    const std::uint32_t c = cell(key, hash);
+    count_rows(c, 1);
+    if (!labels.soft) {
+        add(c, labels.hard ? labels.hard[row] : 0, left);
+        return;
+    }
+    // The last class takes what rounding left over, so that a row's mass is exactly its weight.
+    const double *p = labels.soft + row * labels.k;
+    const double sum = std::accumulate(p, p + labels.k, 0.0);
+    std::size_t last = labels.k - 1;
+    while (last > 0 && p[last] == 0) --last;
+    for (std::size_t k = 0; k < last; ++k) {
+        const Fixed amount = std::min(left, to_fixed(weight * (p[k] / sum)));
+        if (amount == 0) continue;
+        left -= amount;
+        add(c, static_cast<std::uint32_t>(k), amount);
+    }
+    if (left > 0) add(c, static_cast<std::uint32_t>(last), left);
+}
+
+// p log2(1/p) for p = part / whole, accurate where p is near 1.
+template <class Amount>
+double entropy_term(Amount part, Amount whole) {
+    const double a = to_double(part), b = to_double(whole), rest = to_double(Amount(whole - part));
+    constexpr double ln2 = 0.693147180559945309417232121458;
+    return a / b * (part > whole / 2 ? std::log1p(rest / a) / ln2 : std::log2(b / a));
+}
+
+// How many cells hold each count: all that an entropy of counts depends on.
+class Spectrum {
+  public:
+    Spectrum() : few_(kFew) {}
+    void add(std::uint64_t count, std::uint64_t cells = 1) {
+        if (count < kFew)
+            few_[count] += cells;
+        else
+            many_[count] += cells;
+    }
+    void merge(const Spectrum &other) {
+        other.each([&](std::uint64_t count, std::uint64_t cells) { add(count, cells); });
+    }
+    template <class Visitor>
+    void each(Visitor &&visit) const {  // in order of the count
+        for (std::uint64_t c = 1; c < kFew; ++c)
+            if (few_[c]) visit(c, few_[c]);
+        for (const auto &[c, cells] : many_) visit(c, cells);
+    }
+    double entropy(std::uint64_t n) const {
+        double sum = 0, lost = 0;  // Neumaier 1974
+        each([&](std::uint64_t count, std::uint64_t cells) {
+            const double term = to_double(cells) * entropy_term(count, n), next = sum + term;
+            lost += std::abs(sum) >= std::abs(term) ? (sum - next) + term : (term - next) + sum;
+            sum = next;
+        });
+        return sum + lost;
+    }
+
+  private:
+    static constexpr std::uint64_t kFew = 512;
+    std::vector<std::uint64_t> few_;
+    std::map<std::uint64_t, std::uint64_t> many_;
+};
+
+// Entropy of weights: terms are summed in fixed point (2^-100 bits), so order cannot matter.
+class WeightEntropy {
+  public:
+    explicit WeightEntropy(Fixed whole = 0) : whole_(whole) {}
+    void add(Fixed part) {
+        if (part > 0) sum_ += static_cast<Fixed>(std::ldexp(entropy_term(part, whole_), 100));
+    }
+    void merge(const WeightEntropy &other) { sum_ += other.sum_; }
+    double value() const { return std::ldexp(static_cast<double>(sum_), -100); }
+
+  private:
+    Fixed whole_, sum_ = 0;
+};
+
+struct Summary {
+    std::uint64_t n = 0, cells = 0, singletons = 0;
+    double h_t = 0, h_y = 0, h_ty = 0;  // bits
+};
+
+// Gathers the tables of some parts of the keys; merging is addition.
+template <class Amount>
+class Tally {
+  public:
+    Tally(std::size_t classes, Amount whole) : whole_(whole), classes_(classes, 0) {
+        if constexpr (std::is_same<Amount, Fixed>::value) t_ = ty_ = WeightEntropy(whole);
+    }
+    void add(const CellTable<Amount> &table) {
+        const std::vector<Amount> totals = table.totals();
+        for (std::size_t i = 0; i < totals.size(); ++i) {
+            const auto &c = table.cells()[i];
+            const std::uint64_t rows = c.rows(totals[i] <= 1 ? totals[i] : 2);
+            singletons_ += rows == 1;
+            t_.add(totals[i]);
+            ty_.add(c.first);
+            classes_[c.first_class] += c.first;
+        }
+        for (const auto &o : table.others()) {
+            ty_.add(o.amount);
+            classes_[o.label] += o.amount;
+        }
+        cells_ += totals.size();
+    }
+    void merge(const Tally &other) {
+        cells_ += other.cells_;
+        singletons_ += other.singletons_;
+        t_.merge(other.t_);
+        ty_.merge(other.ty_);
+        for (std::size_t k = 0; k < classes_.size(); ++k) classes_[k] += other.classes_[k];
+    }
+    Summary summary(std::uint64_t n) const {
+        Summary s;
+        s.n = n;
+        s.cells = cells_;
+        s.singletons = singletons_;
+        if constexpr (std::is_same<Amount, Fixed>::value) {
+            WeightEntropy y(whole_);
+            for (Fixed v : classes_) y.add(v);
+            s.h_t = t_.value();
+            s.h_ty = ty_.value();
+            s.h_y = y.value();
+        } else {
+            Spectrum y;
+            for (std::uint64_t v : classes_)
+                if (v) y.add(v);
+            s.h_t = t_.entropy(whole_);
+            s.h_ty = ty_.entropy(whole_);
+            s.h_y = y.entropy(whole_);
+        }
+        return s;
+    }
+
+  private:
+    using Entropy =
+        std::conditional_t<std::is_same<Amount, Fixed>::value, WeightEntropy, Spectrum>;
+    Amount whole_;
+    std::uint64_t cells_ = 0, singletons_ = 0;
+    Entropy t_, ty_;
+    std::vector<Amount> classes_;
+};
+
+inline int threads_for(std::size_t work, int threads) {  // a thread earns its start
+    constexpr std::size_t grain = std::size_t{1} << 16;
+    return static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(usable_threads(threads)),
+                                                  1 + work / grain));
+}
+
+// The keys of some rows, sorted into parts by their hash. Chunks of rows are sorted each in its own
+// place, so that all memory is known beforehand and no thread waits for another.
+class Records {
+  public:
+    Records(const Keyer &keyer, const View &view, std::size_t from, std::size_t n, unsigned part_bits,
+            int threads, const Poll &poll)
+        : part_bits_(part_bits), n_(n), keys_(n), rows_(n) {
+        const std::size_t fair = n / (4 * static_cast<std::size_t>(threads)) / 64 * 64;
+        const std::size_t fits = (std::size_t{1} << 19) / view.d / 512 * 512;
+        chunk_ = std::clamp<std::size_t>(std::min(fair, fits), 64, 8192);
+        const std::size_t parts = std::size_t{1} << part_bits, chunks = (n + chunk_ - 1) / chunk_;
+        offsets_.resize(chunks * (parts + 1));
+        parallel_for(chunks, threads, poll, [&](std::size_t task, int) {
+            const std::size_t first = task * chunk_, count = std::min(chunk_, n - first);
+            std::uint32_t *offset = offsets_.data() + task * (parts + 1);
+            Key *keys = keys_.data() + first;
+            std::uint32_t *rows = rows_.data() + first;
+            if (parts == 1) {
+                offset[0] = 0;
+                offset[1] = static_cast<std::uint32_t>(count);
+                keyer.keys(from + first, from + first + count, keys);
+                std::iota(rows, rows + count, static_cast<std::uint32_t>(first));
+                return;
+            }
+            Buffer<Key> unsorted(count);
+            Buffer<std::uint16_t> part(count);
+            keyer.keys(from + first, from + first + count, unsorted.data());
+            std::vector<std::uint32_t> next(parts + 1, 0);
+            for (std::size_t i = 0; i < count; ++i) {
+                part[i] = static_cast<std::uint16_t>(mix(unsorted[i]) >> (64 - part_bits_));
+                ++next[part[i] + 1U];
+            }
+            std::partial_sum(next.begin(), next.end(), next.begin());
+            std::copy(next.begin(), next.end(), offset);
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::uint32_t to = next[part[i]]++;
+                keys[to] = unsorted[i];
+                rows[to] = static_cast<std::uint32_t>(first + i);
+            }
+        });
+    }
+    std::size_t parts() const { return std::size_t{1} << part_bits_; }
+
+    // visit(key, row) for all of one part.
+    template <class Visitor>
+    void each(std::size_t part, Visitor &&visit) const {
+        const std::uint32_t *offset = offsets_.data() + part;
+        for (std::size_t first = 0; first < n_; first += chunk_, offset += parts() + 1)
+            for (std::size_t i = first + offset[0]; i < first + offset[1]; ++i)
+                visit(keys_[i], rows_[i]);
+    }
+
+  private:
+    unsigned part_bits_;
+    std::size_t n_, chunk_;
+    Buffer<Key> keys_;
+    Buffer<std::uint32_t> rows_;
+    std::vector<std::uint32_t> offsets_;
+};
+
+template <class Amount>
+Summary summarise(const Records &records, const Labels &labels, Amount whole, std::uint64_t n,
+                  int threads, const Poll &poll) {
+    struct Worker {
+        CellTable<Amount> table;
+        Tally<Amount> tally;
+    };
+    const std::size_t workers = std::min<std::size_t>(static_cast<std::size_t>(threads),
+                                                      records.parts());
+    std::vector<Worker> worker(workers, Worker{{}, {std::max<std::size_t>(labels.k, 1), whole}});
+    parallel_for(records.parts(), static_cast<int>(workers), poll, [&](std::size_t part, int w) {
+        Worker &mine = worker[static_cast<std::size_t>(w)];
+        mine.table.clear();
+        records.each(part, [&](const Key &key, std::uint32_t row) {
+            mine.table.add_row(key, mix(key), labels, row);
+        });
+        mine.tally.add(mine.table);
+    });
+    for (std::size_t w = 1; w < workers; ++w) worker[0].tally.merge(worker[w].tally);
+    return worker[0].tally.summary(n);
+}
+
+// Sum of the weights in fixed point, and the rows that have any.
+inline std::pair<Fixed, std::uint64_t> total_weight(const Labels &labels, std::size_t n) {
+    if (!labels.weights) return {to_fixed(1.0) * static_cast<Fixed>(n), n};
+    Fixed whole = 0;
+    std::uint64_t rows = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const Fixed w = to_fixed(labels.weights[i] * labels.scale);
+        whole += w;
+        rows += w > 0;
+    }
+    return {whole, rows};
+}
+
+constexpr std::size_t kSlabRows = std::size_t{1} << 22;  // of one update of a table
+constexpr unsigned kTablePartBits = 6;
+
+// The table behind JointCounts: cells that stay, of rows that come in updates.
+template <class Amount>
+class JointTable {
+  public:
+    JointTable() : parts_(std::size_t{1} << kTablePartBits) {}
+
+    void update(const Keyer &keyer, const View &view, const Labels &labels, int threads,
+                const Poll &poll) {
+        if (view.n > kSlabRows) {  // all or nothing
+            JointTable fresh;
+            for (std::size_t from = 0; from < view.n; from += kSlabRows)
+                fresh.add(keyer, view, from, std::min(kSlabRows, view.n - from), labels, threads,
+                          poll);
+            merge(fresh);
+        } else {
+            add(keyer, view, 0, view.n, labels, threads, poll);
+        }
+    }
+    void merge(const JointTable &other) {
+        if (&other == this) return merge(JointTable(other));
+        for (std::size_t p = 0; p < parts_.size(); ++p) parts_[p].merge(other.parts_[p]);
+        n_ += other.n_;
+        whole_ += other.whole_;
+    }
+    Summary summary(std::size_t classes) const {
+        Tally<Amount> tally(std::max<std::size_t>(classes, 1), whole_);
+        for (const auto &part : parts_) tally.add(part);
+        return tally.summary(n_);
+    }
+    // For reading a table back: a cell, then its amounts.
+    void restore(const Key &key, std::uint64_t rows, const std::vector<std::uint32_t> &labels,
+                 const std::vector<Amount> &amounts) {
+        const std::uint64_t hash = mix(key);
+        CellTable<Amount> &table = parts_[hash >> (64 - kTablePartBits)];
+        const std::uint32_t cell = table.cell(key, hash);
+        table.count_rows(cell, rows);
+        n_ += rows;
+        for (std::size_t i = 0; i < labels.size(); ++i) {
+            table.add(cell, labels[i], amounts[i]);
+            whole_ += amounts[i];
+        }
+    }
+    const std::vector<CellTable<Amount>> &parts() const { return parts_; }
+    std::uint64_t n() const { return n_; }
+    Amount whole() const { return whole_; }
+    std::size_t n_cells() const {
+        std::size_t n = 0;
+        for (const auto &p : parts_) n += p.cells().size();
+        return n;
+    }
+
+  private:
+    void add(const Keyer &keyer, const View &view, std::size_t from, std::size_t n, Labels labels,
+             int threads, const Poll &poll) {
+        const Records records(keyer, view, from, n, kTablePartBits, threads, poll);
+        if (labels.hard) labels.hard += from;
+        if (labels.soft) labels.soft += from * labels.k;
+        if (labels.weights) labels.weights += from;
+        parallel_for(parts_.size(), threads, {}, [&](std::size_t part, int) {
+            records.each(part, [&](const Key &key, std::uint32_t row) {
+                parts_[part].add_row(key, mix(key), labels, row);
+            });
+        });
+        const auto [whole, rows] = total_weight(labels, n);
+        n_ += rows;
+        if constexpr (std::is_same<Amount, Fixed>::value)
+            whole_ += whole;
+        else
+            whole_ += n;
+    }
+
+    std::vector<CellTable<Amount>> parts_;
+    std::uint64_t n_ = 0;
+    Amount whole_ = 0;
+};
+
+}  // namespace ibfast

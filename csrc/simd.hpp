@@ -1,0 +1,75 @@
+// The interface between the portable code and the hot loops, which are compiled once per
+// x86-64 level (simd.cpp) and chosen at run time. Plain data only: nothing with a definition that
+// a linker could take from a unit compiled for another level.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ibfast {
+
+constexpr std::size_t kTileRows = 512;  // rows of a unit-major tile: its buffers stay in L1
+constexpr std::size_t kLanes = 16;      // units side by side in a row-major group
+constexpr unsigned kLaneBits = 28;      // codes packed in a lane: a digit of the hash
+constexpr std::size_t kHashes = 4;      // residues modulo 2^31 - 1 in a key
+constexpr std::uint32_t kMersenne31 = 0x7fffffff;
+
+struct Key {
+    std::uint64_t lo, hi;
+};
+
+// code = #{i : threshold[i] <= x}. Arrays hold one entry for all units, or with `per_unit` one for
+// each unit and kLanes more, so that a vector may be read at the last. All thresholds are rounded
+// up to F (and valid_hi down), so that comparing in F is comparing in double.
+template <class F>
+struct Thresholds {
+    bool per_unit;
+    const F *valid_lo, *valid_hi;  // values outside are reported, as is NaN
+    bool lattice;                  // else a binary search
+    // Lattice: thresholds 1 .. cells-1 lie near the integers of position(x) = (x - origin) * scale,
+    // none further than `margin`; a position that near to an integer is settled by comparing.
+    const F *origin, *scale;
+    F low, high, margin;  // positions are clamped to [low, high]
+    const F *inner;       // cells + 1 a unit, of which 1 .. cells-1 are used
+    std::int32_t cells;
+    bool ends;              // whether there are thresholds at the ends:
+    const F *first, *last;  // NaN where there is none
+    // Search: thresholds of each unit, padded with NaN to 2^steps.
+    const F *sorted;
+    std::int32_t steps;
+};
+
+// Loops that return bool return true where some x is invalid (outside its range, or NaN).
+template <class F>
+struct Loops {
+    // lane[r] |= code(x[r]) << shift, for values of one unit.
+    bool (*codes)(const Thresholds<F> &, std::size_t unit, const F *x, std::size_t rows,
+                  unsigned shift, std::uint32_t *lane);
+    // The keys of rows of `units` values, `stride` apart, with codes of `bits` bits. A group holds
+    // w = kLaneBits / bits codes a lane: lane l of group g those of units (g w + k) kLanes + l, at
+    // bit k bits. Its factors are coefficient[g][hash][l], with one entry more at the end.
+    bool (*hash_rows)(const Thresholds<F> &, const F *x, std::ptrdiff_t stride, std::size_t rows,
+                      std::size_t units, unsigned bits, const std::uint32_t *coefficient, Key *key);
+    // Least and greatest of x[0..n) and *lo, *hi; NaN is passed over.
+    void (*extent)(const F *x, std::size_t n, F *lo, F *hi);
+    // The same at each of n places.
+    void (*extents)(const F *x, std::size_t n, F *lo, F *hi);
+};
+
+struct Simd {
+    const char *name;
+    Loops<float> f32;
+    Loops<double> f64;
+    // The same from lanes of many rows. sums[hash][r] (kTileRows apart) += lane[r] *
+    // coefficient[hash * kLanes]; to be folded after every 16 lanes; then key[r] of the sums.
+    void (*accumulate)(const std::uint32_t *lane, std::size_t rows,
+                       const std::uint32_t *coefficient, std::uint64_t *sums);
+    void (*fold)(std::uint64_t *sums, std::size_t rows);
+    void (*finish)(const std::uint64_t *sums, std::size_t rows, Key *key);
+    void (*half_to_float)(const std::uint16_t *x, std::size_t n, float *out);
+};
+
+const Simd &simd();                  // the level in use
+bool select_simd(const char *name);  // false where it is not built or the machine lacks it
+
+}  // namespace ibfast

@@ -1,0 +1,39 @@
+"""What the layers of a neural network know: fast, exact, honest information planes."""
+
+try:
+    from ibfast import _core
+except ImportError as error:  # pragma: no cover - a broken installation
+    raise ImportError(
+        f"the compiled core of ibfast cannot be loaded ({error}): was the extension built? "
+        "Install with `pip install .` from the source folder"
+    ) from error
+
+from ibfast import binning, datasets
+from ibfast._arrays import SaturationWarning
+from ibfast.counts import JointCounts
+from ibfast.measures import (
+    LayerInformation,
+    entropy,
+    information,
+    layer_information,
+    mutual_info,
+)
+
+__version__: str = _core.info()["version"]
+
+__all__ = [
+    "JointCounts",
+    "LayerInformation",
+    "SaturationWarning",
+    "__version__",
+    "binning",
+    "datasets",
+    "entropy",
+    "information",
+    "layer_information",
+    "mutual_info",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,68 @@
+"""The compiled kernel. Arguments are checked by `_arrays`, `binning` and `counts`, not here."""
+
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+_Array = npt.NDArray[Any]
+_Doubles = npt.NDArray[np.float64]
+_Words = npt.NDArray[np.uint64]
+
+class _Info(TypedDict):
+    version: str
+    simd: str
+    threads: int
+    openmp: bool
+    compiler: str
+
+class Binning:
+    def __init__(
+        self,
+        kind: str,
+        outside: str,
+        bins: int = 0,
+        width: float = 0.0,
+        edges: _Doubles | None = None,
+        per_unit: bool = False,
+    ) -> None: ...
+
+class CountTable:
+    n: int
+    n_cells: int
+    weight: float
+    def update(
+        self,
+        acts: _Array,
+        bfloat16: bool,
+        binning: Binning,
+        labels: _Array | None,
+        soft: _Doubles | None,
+        weights: _Doubles | None,
+        n_classes: int,
+        threads: int,
+    ) -> None: ...
+    def merge(self, other: CountTable) -> None: ...
+    def summary(self, classes: int) -> tuple[int, int, int, float, float, float]: ...
+    def arrays(self) -> tuple[_Words, _Words, _Words, _Words, _Words]: ...
+    @staticmethod
+    def restore(
+        keys: _Words, rows: _Words, cell: _Words, label: _Words, amount: _Words
+    ) -> CountTable: ...
+
+class WeightTable(CountTable): ...
+
+def summarise(
+    acts: _Array,
+    bfloat16: bool,
+    binning: Binning,
+    labels: _Array | None,
+    soft: _Doubles | None,
+    weights: _Doubles | None,
+    inputs: _Array | None,
+    threads: int,
+) -> _Doubles: ...
+def discretise(
+    acts: _Array, bfloat16: bool, binning: Binning, threads: int
+) -> npt.NDArray[np.int64]: ...
+def info() -> _Info: ...

@@ -1,0 +1,342 @@
+"""Counts of (cell, class) that can be streamed, merged, stored and read back."""
+
+import json
+import struct
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ibfast import _core
+from ibfast._arrays import (
+    Acts,
+    Labels,
+    check_count,
+    check_outside,
+    check_threads,
+    view_acts,
+    view_labels,
+    view_weights,
+)
+from ibfast.binning import Binning, Range, as_binning, compile_binning, from_dict, to_dict
+
+__all__ = ["Joint", "JointCounts"]
+
+_MAGIC = b"ibfastJC"
+_VERSION = 1
+_HEAD = struct.Struct("<8sIQ")
+_LEAST_WEIGHT, _MOST_WEIGHT = 2.0**-40, 2.0**46
+_KINDS = {"f": "floating point", "i": "signed integer", "u": "unsigned integer", "b": "bool"}
+
+
+class Joint(NamedTuple):
+    """Sparse counts in order of cell and class; entry i counts `label[i]` in `cell[i]`."""
+
+    cell: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    count: npt.NDArray[Any]
+
+
+class JointCounts:
+    """How often each class falls into each cell of the discretised activations.
+
+    Grows by `update`, batch by batch, and by `merge`, and forgets the activations: what it keeps is
+    bounded by the occupied (cell, class) pairs. The result depends on the multiset of rows alone,
+    bit for bit, whatever the batches, their order, the merges or the threads.
+
+    Parameters
+    ----------
+    bins : int, array_like or binning
+        As in `ibfast.mutual_info`, but nothing that depends on the data: an integer needs a
+        `range`, and `Quantile` is refused.
+    n_classes : int
+        Classes are 0 to n_classes-1.
+    range : (float, float), optional
+        First and last edge for an integer `bins`.
+    outside : {"raise", "clip", "cell"}
+        What to do with values outside the range or the edges.
+    threads : int
+        0: all that the process may use.
+
+    Notes
+    -----
+    The first update fixes the number of units, the kind of dtype (floating point, signed or
+    unsigned integer, bool) and whether rows are counted (classes, no weights) or weighted (soft
+    labels or weights). Weights are summed in 128-bit fixed point with a resolution of 2^-80: each
+    must be 0 or at least 2^-40, and all together below 2^46.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ibfast
+    >>> counts = ibfast.JointCounts(bins=2, n_classes=2, range=(0, 1))
+    >>> counts.update(np.array([[0.1], [0.2], [0.9], [0.8]]), [0, 0, 1, 0])
+    >>> counts.n, counts.n_cells
+    (4, 2)
+    >>> counts.cell_counts()
+    array([2, 2])
+    >>> ibfast.information(counts).i_ty.round(4)
+    0.3113
+    """
+
+    def __init__(
+        self,
+        bins: Any,
+        n_classes: int,
+        *,
+        range: Range | None = None,
+        outside: str = "raise",
+        threads: int = 0,
+    ) -> None:
+        self._binning: Binning = as_binning(bins, range)
+        if self._binning.data_dependent:
+            raise ValueError(
+                f"bins: {self._binning!r} depends on the data, so updates could not be merged; "
+                "expected bins with a range, edges, a width or integers"
+            )
+        self._n_classes = check_count("n_classes", n_classes, 1, 2**31)
+        self._outside = check_outside(outside)
+        self._threads = check_threads(threads)
+        self._units: int | None = None
+        self._kind: str | None = None
+        self._table: _core.CountTable | None = None
+
+    @property
+    def n(self) -> int:
+        """Rows counted; rows of weight 0 do not count."""
+        return 0 if self._table is None else self._table.n
+
+    @property
+    def n_cells(self) -> int:
+        """Occupied cells."""
+        return 0 if self._table is None else self._table.n_cells
+
+    @property
+    def n_classes(self) -> int:
+        """Classes, occupied or not."""
+        return self._n_classes
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows are weighted or their labels soft, so that counts are sums of weights."""
+        return isinstance(self._table, _core.WeightTable)
+
+    def __repr__(self) -> str:
+        return (
+            f"<JointCounts: {self.n} rows of {self._units or '?'} units in {self.n_cells} cells, "
+            f"{self._n_classes} classes, {self._binning!r}, outside={self._outside!r}>"
+        )
+
+    def update(self, acts: Any, labels: Any, weights: Any = None) -> None:
+        """Count a batch; on an error nothing of it is counted.
+
+        Parameters
+        ----------
+        acts : array_like, shape (n, d)
+            Activations, viewed without a copy.
+        labels : array_like, shape (n,) or (n, n_classes)
+            Classes, or rows p(y|x).
+        weights : array_like, shape (n,), optional
+            p(x), up to a factor.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `ibfast.mutual_info`; or the batch does not fit what the first one has fixed.
+        """
+        view = view_acts(acts)
+        if view.array.ndim != 2:
+            raise ValueError(f"acts: shape {view.array.shape}; expected (n, d)")
+        label = view_labels(labels, view)
+        weight = None if weights is None else view_weights(weights, view)
+        self._check_batch(view, label, weight)
+        table = self._table
+        if table is None:
+            counted = label.soft is None and weight is None
+            table = _core.CountTable() if counted else _core.WeightTable()
+        table.update(
+            view.array,
+            view.bfloat16,
+            compile_binning(self._binning, view, outside=self._outside),
+            label.hard,
+            label.soft,
+            weight,
+            self._n_classes,
+            self._threads,
+        )
+        self._table = table
+        self._units = int(view.array.shape[1])
+        self._kind = _kind_of(view)
+
+    def _check_batch(
+        self, acts: Acts, labels: Labels, weights: npt.NDArray[np.float64] | None
+    ) -> None:
+        if labels.hard is not None:
+            low, high = int(labels.hard.min()), int(labels.hard.max())
+            if low < 0 or high >= self._n_classes:
+                raise ValueError(
+                    f"labels: classes from {low} to {high}; expected 0 to {self._n_classes - 1}, "
+                    f"for n_classes={self._n_classes}"
+                )
+        elif labels.soft is not None and labels.soft.shape[1] != self._n_classes:
+            raise ValueError(
+                f"labels: shape {labels.soft.shape}; expected (n, {self._n_classes}), "
+                f"for n_classes={self._n_classes}"
+            )
+        if weights is not None and weights[weights > 0].min() < _LEAST_WEIGHT:
+            raise ValueError(
+                f"weights: {weights[weights > 0].min()}; expected 0 or at least 2**-40: multiply "
+                "them all by one factor"
+            )
+        if self._table is None:
+            total = 0.0
+        else:
+            total = self._table.weight
+            if acts.array.shape[1] != self._units:
+                raise ValueError(
+                    f"acts: {acts.array.shape[1]} units; expected {self._units}, as in the first "
+                    "update"
+                )
+            if _kind_of(acts) != self._kind:
+                raise ValueError(
+                    f"acts: {_KINDS[_kind_of(acts)]}; expected {_KINDS[self._kind or 'f']}, as in "
+                    "the first update"
+                )
+            weighted = labels.soft is not None or weights is not None
+            if weighted != self.weighted:
+                raise ValueError(
+                    "labels, weights: {}; expected {}, as in the first update".format(
+                        *("soft or weighted", "classes without weights")[:: 1 if weighted else -1]
+                    )
+                )
+        total += float(acts.n if weights is None else weights.sum())
+        if total >= _MOST_WEIGHT:
+            raise ValueError(f"weights: their sum would be {total}; expected less than 2**46")
+
+    def merge(self, other: "JointCounts") -> None:
+        """Add the counts of another table, as if its rows had been counted here.
+
+        Parameters
+        ----------
+        other : JointCounts
+            Of the same bins, classes and, where both have counted, units, kind of dtype and
+            weighting.
+
+        Raises
+        ------
+        TypeError
+            `other` is no JointCounts.
+        ValueError
+            The tables are unlike; the error names both.
+        """
+        if not isinstance(other, JointCounts):
+            raise TypeError(f"other: {type(other).__name__}; expected JointCounts")
+        mine, theirs = self._header(), other._header()
+        if self._table is None or other._table is None:
+            for header in (mine, theirs):
+                for key in ("units", "kind", "weighted"):
+                    del header[key]
+        if mine != theirs:
+            raise ValueError(f"other: unlike tables cannot be merged: {self!r} and {other!r}")
+        if other._table is None:
+            return
+        if self._table is None:
+            fresh = type(other._table)()
+            fresh.merge(other._table)
+            self._table, self._units, self._kind = fresh, other._units, other._kind
+            return
+        total = self._table.weight + other._table.weight
+        if total >= _MOST_WEIGHT:
+            raise ValueError(f"other: the weights would sum to {total}; expected less than 2**46")
+        self._table.merge(other._table)
+
+    def cell_counts(self) -> npt.NDArray[Any]:
+        """Rows (int64), or weight (float64), of each cell in order of its key, `(n_cells,)`."""
+        cell, _, count = self.joint_counts()
+        out = np.zeros(self.n_cells, dtype=count.dtype)
+        np.add.at(out, cell, count)
+        return out
+
+    def joint_counts(self) -> Joint:
+        """Rows (int64), or weight (float64), of each occupied (cell, class), sparse, in order.
+
+        Returns
+        -------
+        Joint
+            Arrays `cell`, `label` and `count` of equal length; cells are numbered in key order.
+        """
+        if self._table is None:
+            none = np.zeros(0, dtype=np.int64)
+            return Joint(none, none, none)
+        _, _, cell, label, amount = self._table.arrays()
+        if self.weighted:
+            high = amount[:, 1].astype(np.int64).astype(np.float64)
+            count: npt.NDArray[Any] = high * 2.0**-16 + amount[:, 0] * 2.0**-80
+        else:
+            count = amount[:, 0].astype(np.int64)
+        return Joint(cell.astype(np.int64), label.astype(np.int64), count)
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "binning": to_dict(self._binning),
+            "outside": self._outside,
+            "n_classes": self._n_classes,
+            "units": self._units,
+            "kind": self._kind,
+            "weighted": self.weighted,
+        }
+
+    def to_bytes(self) -> bytes:
+        """The table as versioned, little-endian bytes, equal for equal multisets of rows.
+
+        Layout: magic, version (uint32), length of the header (uint64), the header (JSON), then
+        uint64 arrays (keys, rows, cell, label, amount; their lengths are in the header), then a
+        CRC-32 of all that (uint32).
+        """
+        header = self._header()
+        arrays = () if self._table is None else self._table.arrays()
+        header["lengths"] = [int(a.size) for a in arrays]
+        text = json.dumps(header, sort_keys=True).encode()
+        body = _HEAD.pack(_MAGIC, _VERSION, len(text)) + text
+        body += b"".join(a.astype("<u8", copy=False).tobytes() for a in arrays)
+        return body + struct.pack("<I", zlib.crc32(body))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "JointCounts":
+        """The table that `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError
+            The bytes are no table, of another version, truncated or damaged.
+        """
+        data = bytes(data)
+        if len(data) < _HEAD.size + 4 or data[: len(_MAGIC)] != _MAGIC:
+            raise ValueError(f"data: {len(data)} bytes that are no JointCounts")
+        _, version, length = _HEAD.unpack_from(data)
+        if version != _VERSION:
+            raise ValueError(f"data: JointCounts of version {version}; expected {_VERSION}")
+        if zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+            raise ValueError("data: the checksum of a JointCounts is wrong: truncated or damaged")
+        header = json.loads(data[_HEAD.size : _HEAD.size + length])
+        out = cls(
+            from_dict(header["binning"]), header["n_classes"], outside=header["outside"]
+        )
+        out._units, out._kind = header["units"], header["kind"]
+        if header["lengths"]:
+            flat = np.frombuffer(data[_HEAD.size + length : -4], dtype="<u8").astype(np.uint64)
+            keys, rows, cell, label, amount = np.split(flat, np.cumsum(header["lengths"])[:-1])
+            kind = _core.WeightTable if header["weighted"] else _core.CountTable
+            words = 2 if header["weighted"] else 1
+            out._table = kind.restore(
+                keys.reshape(-1, 2), rows, cell, label, amount.reshape(-1, words)
+            )
+        return out
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self).from_bytes, (self.to_bytes(),))
+
+
+def _kind_of(acts: Acts) -> str:
+    return "f" if acts.bfloat16 else acts.array.dtype.kind
