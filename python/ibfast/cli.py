@@ -1,0 +1,369 @@
+"""The command line: ``ibfast run``, ``plot``, ``measure`` and ``info``, a function each."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+try:
+    import typer
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Table
+except ImportError as error:
+    raise SystemExit(
+        f'ibfast: the command line needs: pip install "ibfast[run]" ({error})'
+    ) from None
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ibfast.experiments import Run
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="What the layers of a neural network know: information planes, fast and exact.",
+)
+_out = Console()
+_err = Console(stderr=True)
+
+_Threads = Annotated[
+    int, typer.Option(help="Threads; 0 means all this process may use.", min=0, show_default=False)
+]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in that folder.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+_BINS_HELP = "A number of bins over each layer's range (30), or edges low:high:n (-1:1:50)."
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def run(
+    preset: Annotated[str, typer.Argument(help="The experiment.")] = "szt",
+    seeds: Annotated[int | None, typer.Option(help="How many networks [20].")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data [9999].")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate [0.0002].")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows per update [all]; each seed has its own order.")
+    ] = None,
+    widths: Annotated[
+        str | None, typer.Option(help="Units of each layer [12-10-7-5-4-4-3-2].")
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the hidden layers [tanh]: sigmoid, relu, leaky_relu, elu, gelu, softplus, "
+            "softsign, linear. Give --bins for those that leave (-1, 1)."
+        ),
+    ] = None,
+    train_fraction: Annotated[
+        float | None,
+        typer.Option(help="Share of the 4096 patterns to train on [1]; each seed has its own."),
+    ] = None,
+    bins: Annotated[str | None, typer.Option(help=f"{_BINS_HELP} [-1:1:50]")] = None,
+    checkpoints: Annotated[
+        int | None, typer.Option(help="How many epochs to measure, log-spaced [110].")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Base seed of all random numbers [0].")] = None,
+    threads: _Threads = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder [runs/PRESET].", show_default=False)
+    ] = None,
+    overwrite: _Overwrite = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Train networks, measure I(X;T) and I(T;Y) of every layer, and draw the information plane.
+
+    The default repeats the central figure of Shwartz-Ziv & Tishby (2017) in about a minute and
+    compares it with the authors' own numbers. The run folder gets run.json, plane.zarr (open it
+    with xarray), checkpoints/ (weights) and figures/ (PNG and SVG). Ctrl-C keeps what there is.
+    """
+    with _one_line_errors():
+        from ibfast.experiments import load_preset, run_experiment
+
+        experiment = load_preset(preset).changed(
+            seeds=seeds,
+            epochs=epochs,
+            lr=lr,
+            batch_size=batch_size,
+            widths=_parse_widths(widths),
+            activation=activation,
+            train_fraction=train_fraction,
+            bins=bins,
+            checkpoints=checkpoints,
+            seed=seed,
+        )
+        folder = out or Path("runs") / preset
+        with _progress(experiment.epochs, quiet=quiet) as progress:
+            task = progress.add_task("training", total=experiment.epochs)
+            result = run_experiment(
+                experiment,
+                folder,
+                overwrite=overwrite,
+                threads=threads,
+                on_epoch=lambda epoch: progress.update(task, completed=epoch),
+            )
+        if not quiet:
+            _report(result, folder)
+        if not result.complete:
+            raise typer.Exit(130)
+
+
+@app.command()
+def plot(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    quiet: _Quiet = False,
+) -> None:
+    """Draw the figures of a run folder again, from its plane.zarr."""
+    with _one_line_errors():
+        from ibfast import plots, store
+
+        plane, _ = store.open_run(folder)
+        with store.new_folder(folder / "figures") as figures:
+            files = [file.name for file in plots.save_figures(plane, figures)]
+        for name in files:
+            _say(str(folder / "figures" / name), quiet=quiet)
+
+
+@app.command()
+def measure(
+    file: Annotated[Path, typer.Argument(metavar="ACTS.npz", help="Arrays dumped by any tool.")],
+    labels: Annotated[
+        str | None, typer.Option(help="Key of the labels [labels, else y].", show_default=False)
+    ] = None,
+    bins: Annotated[str, typer.Option(help=_BINS_HELP)] = "30",
+    exhaustive: Annotated[
+        bool,
+        typer.Option("--exhaustive", help="The rows are all the inputs there are, each once."),
+    ] = False,
+    threads: _Threads = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write [ACTS-plane].", show_default=False)
+    ] = None,
+    overwrite: _Overwrite = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Measure activations in an .npz file: print and save their information plane.
+
+    Each array is a layer by its key, of shape (n, d), or (epochs, n, d) all alike. The labels are
+    integer classes (n,) or rows p(y|x) (n, classes) under `labels` or `y`. An array `epochs` gives
+    the numbers of the epochs.
+    """
+    with _one_line_errors():
+        from ibfast import SaturationWarning, plots, store
+        from ibfast.experiments import parse_bins
+        from ibfast.plane import measure_arrays
+
+        folder = out or file.with_name(f"{file.stem}-plane")
+        store.check_free(folder, overwrite=overwrite)
+        layers, classes, epochs = _load_activations(file, labels)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SaturationWarning)  # the table says it
+            plane = measure_arrays(
+                layers,
+                classes,
+                epochs=epochs,
+                bins=parse_bins(bins),
+                exhaustive=exhaustive,
+                threads=threads,
+            )
+        with store.new_folder(folder) as partial:
+            store.save_plane(partial, plane)
+            plots.save_figures(plane, partial / "figures")
+            store.save_info(partial, {"complete": True, "source": str(file), "bins": bins})
+        if not quiet:
+            _out.print(_layer_table(plane))
+            _say_saturated(plane, exhaustive=exhaustive)
+            _say(f"saved in {folder}")
+
+
+@app.command()
+def info() -> None:
+    """Print the version, and what the kernel runs on."""
+    import platform
+    from importlib import metadata
+
+    import ibfast
+    from ibfast import _core
+
+    kernel = _core.info()
+    _say(f"ibfast {ibfast.__version__}, Python {platform.python_version()}")
+    _say(f"SIMD level {kernel['simd']}, {kernel['threads']} threads")
+    _say(f"OpenMP {'yes' if kernel['openmp'] else 'no'}, compiled by {kernel['compiler']}")
+    for package in ("numpy", "torch", "xarray", "zarr", "matplotlib"):
+        try:
+            _say(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            _say(f"{package} not installed")
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn what the user can mend into one line; exit code 2 for usage, 1 for the machine's."""
+    try:
+        yield
+    except (ValueError, TypeError, ImportError, FileExistsError, FileNotFoundError) as error:
+        code, message = 2, str(error)
+    except OSError as error:
+        code, message = 1, error.strerror or str(error)
+    else:
+        return
+    typer.echo(f"ibfast: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _say(line: str, *, quiet: bool = False) -> None:
+    if not quiet:
+        _out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _progress(epochs: int, *, quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn(f"epoch {{task.completed}} of {epochs}, left"),
+        TimeRemainingColumn(),
+        console=_err,
+        disable=quiet,
+        refresh_per_second=4,
+    )
+
+
+def _parse_widths(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.replace(",", "-").split("-"))
+    except ValueError:
+        raise ValueError(f"widths must be like 12-10-7-2; got {text!r}") from None
+
+
+def _load_activations(
+    file: Path, labels: str | None
+) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any] | None]:
+    """Read layers, labels and the numbers of the epochs, if any, from an .npz file."""
+    try:
+        arrays = np.load(file)
+    except zipfile.BadZipFile:
+        arrays = None
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise ValueError(f"{file} is not an .npz file")
+    with arrays:
+        layers = dict(arrays)
+    keys = ("labels", "y") if labels is None else (labels,)
+    found = [key for key in keys if key in layers]
+    if not found:
+        raise ValueError(
+            f"{file} has no labels under {' or '.join(keys)}; its arrays are {', '.join(layers)}"
+        )
+    classes = layers.pop(found[0])
+    return layers, classes, layers.pop("epochs", None)
+
+
+def _report(result: Run, folder: Path) -> None:
+    """Print what a run showed."""
+    plane = result.plane
+    if not result.complete:
+        _say(f"interrupted: measured up to epoch {int(plane.epoch[-1])}")
+    _out.print(_layer_table(plane))
+    _say_saturated(plane, exhaustive=True)
+    if result.comparison is not None:
+        _report_comparison(result.comparison)
+    _say(
+        f"\ntraining {result.seconds_training:.1f} s, measuring {result.seconds_measuring:.1f} s; "
+        f"saved in {folder}"
+    )
+
+
+def _layer_table(plane: xr.Dataset) -> Table:
+    """One line per layer; means and sd over seeds."""
+    from ibfast.plane import summary
+
+    last = int(plane.epoch[-1])
+    table = Table(title=f"Information per layer at epoch {last}, bits", box=SIMPLE)
+    several = plane.sizes["epoch"] > 1
+    peak = ("peak at epoch", "compression") if several else ()
+    for heading in ("layer", *peak, "I(X;T)", "I(T;Y)"):
+        table.add_column(heading, justify="left" if heading == "layer" else "right")
+    lines = summary(plane)
+    for place, name in enumerate(plane.layer.attrs["names"]):
+        line = lines.isel(layer=place)
+        peak = ()
+        if several:
+            epoch = "saturated" if line.saturated else str(int(line.peak_epoch))
+            peak = (epoch, f"{float(line.compression):.3f}")
+        table.add_row(
+            f"{place + 1}: {name}",
+            *peak,
+            _with_sd(float(line.final_i_xt), float(line.final_i_xt_sd)),
+            _with_sd(float(line.final_i_ty), float(line.final_i_ty_sd)),
+        )
+    return table
+
+
+def _with_sd(mean: float, sd: float) -> str:
+    return f"{mean:.3f}" if np.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
+
+
+def _say_saturated(plane: xr.Dataset, *, exhaustive: bool) -> None:
+    from ibfast.plane import summary
+
+    lines = summary(plane)
+    pinned = lines.layer.values[lines.saturated.values]
+    if not pinned.size:
+        return
+    names = f"layer {pinned[0]} is" if pinned.size == 1 else f"layers {_spans(pinned)} are"
+    bits = np.log2(plane.attrs["samples"])
+    why = (
+        "nearly every input has a cell of its own, so there is no peak to speak of"
+        if exhaustive
+        else "nearly every row has a cell of its own whatever the network does, so these values "
+        "say nothing of it: use coarser bins or more rows"
+    )
+    _say(f"{names} pinned near {bits:.4g} bits (saturated): {why}.")
+
+
+def _spans(numbers: NDArray[Any]) -> str:
+    """Ascending numbers as text: ``1 to 3, 5``."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ", ".join(f"{r[0]} to {r[-1]}" if len(r) > 1 else str(r[0]) for r in runs)
+
+
+def _report_comparison(comparison: xr.Dataset) -> None:
+    """Print how far the means are from the authors'."""
+    _out.print(
+        _grid("I(X;T) against the authors' 20 networks: z", comparison.i_xt_z, ".2f"),
+        _grid("I(T;Y), ours minus theirs, bits", comparison.i_ty_difference, ".4f"),
+    )
+    z, gap = comparison.i_xt_z.values, abs(comparison.i_ty_difference)
+    _say(
+        f"I(X;T): largest |z| {abs(z).max():.2f}, mean z^2 {(z**2).mean():.2f} over {z.size} cells;"
+        f" I(T;Y) at epoch {int(gap.epoch[-1])} within {float(gap.isel(epoch=-1).max()):.4f} bits"
+    )
+
+
+def _grid(title: str, values: xr.DataArray, form: str) -> Table:
+    table = Table(title=title, box=SIMPLE)
+    table.add_column("epoch", justify="right")
+    for layer in values.layer.values:
+        table.add_column(f"layer {layer}", justify="right")
+    for row in values:
+        table.add_row(str(int(row.epoch)), *(format(float(v), form) for v in row))
+    return table
+
+
+if __name__ == "__main__":
+    main()

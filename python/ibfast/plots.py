@@ -1,0 +1,216 @@
+"""Figures of an information plane: axes in, axes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+try:
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+except ImportError as error:
+    raise ImportError('ibfast.plots needs matplotlib: pip install "ibfast[plot]"') from error
+
+__all__ = ["plot_against_epoch", "plot_information_plane", "save_figures"]
+
+_MARKERS = "os^DvP*Xh<>pd"
+_GREY = "0.45"
+
+
+def plot_information_plane(plane: xr.Dataset, ax: Axes) -> Axes:
+    """Draw each layer's path through the plane of I(X;T) and I(T;Y), coloured by epoch.
+
+    The paths are means over seeds and end in a marker; the seeds' own are faint behind them.
+
+    Parameters
+    ----------
+    plane : xarray.Dataset
+        From `ibfast.plane.information_plane`.
+    ax : matplotlib.axes.Axes
+        Where to draw; a colour bar is added beside it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+    """
+    epochs = np.maximum(plane.epoch.values, 1)  # epoch 0 has no place on a log scale
+    norm = LogNorm(1, max(2, epochs[-1]))
+    colours = matplotlib.colormaps["viridis"]
+    handles = []
+    for place, name in enumerate(_layer_names(plane)):
+        layer = plane.isel(layer=place)
+        seeds = np.stack([layer.i_xt, layer.i_ty], axis=-1)
+        if len(seeds) > 1:
+            ax.add_collection(LineCollection(list(seeds), colors="0.6", lw=0.4, alpha=0.35))
+        path = seeds.mean(axis=0)
+        steps = np.stack([path[:-1], path[1:]], axis=1)
+        lines = LineCollection(list(steps), cmap=colours, norm=norm, lw=2.2, capstyle="round")
+        lines.set_array(epochs[1:])
+        ax.add_collection(lines)
+        marker = _MARKERS[place % len(_MARKERS)]
+        ax.plot(
+            *path[-1],
+            marker=marker,
+            ms=max(6, 11 - 2 * place),  # layers pinned to the same corner show as one in another
+            color=colours(norm(epochs[-1])),
+            mec="black",
+            mew=0.8,
+            zorder=3,
+            clip_on=False,
+        )
+        handles.append(Line2D([], [], marker=marker, ls="", color="white", mec="black", label=name))
+
+    top = np.log2(plane.attrs["samples"])
+    ax.axvline(top, color=_GREY, lw=0.8, ls="--", zorder=0)
+    ax.annotate(
+        f"saturation: log$_2$ {plane.attrs['samples']} = {top:.4g} bits",
+        (top, 0.03),
+        (-3, 0),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        rotation=90,
+        ha="right",
+        va="bottom",
+        color=_GREY,
+        fontsize="small",
+    )
+    ax.set(
+        xlabel=_axis_label(plane.i_xt),
+        ylabel=_axis_label(plane.i_ty),
+        xlim=(0, 1.03 * top),
+        ylim=(0, 1.05 * max(float(plane.i_ty.max()), 1e-3)),
+    )
+    ax.legend(
+        handles=handles,
+        title="layer, marked at the last epoch",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.12),
+        ncols=4,
+        frameon=False,
+    )
+    mappable = matplotlib.cm.ScalarMappable(norm, colours)
+    ax.figure.colorbar(mappable, ax=ax, label="epoch", pad=0.02)
+    return ax
+
+
+def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes) -> Axes:
+    """Draw one variable of every layer against epoch: mean over seeds, band of one sd.
+
+    Parameters
+    ----------
+    plane : xarray.Dataset
+        From `ibfast.plane.information_plane`.
+    name : str
+        A variable with dims (seed, epoch, layer), such as ``"i_xt"``.
+    ax : matplotlib.axes.Axes
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+    """
+    values = plane[name]
+    colours = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.88, plane.sizes["layer"]))
+    for place, (label, colour) in enumerate(zip(_layer_names(plane), colours, strict=True)):
+        layer = values.isel(layer=place)
+        mean, sd = layer.mean("seed"), layer.std("seed")
+        ax.fill_between(plane.epoch, mean - sd, mean + sd, color=colour, alpha=0.18, lw=0)
+        ax.plot(plane.epoch, mean, color=colour, lw=1.6, label=label)
+    if name == "i_xt":
+        top = np.log2(plane.attrs["samples"])
+        ax.axhline(top, color=_GREY, lw=0.8, ls="--", zorder=0)
+        ax.annotate(
+            f"saturation, {top:.4g} bits",
+            (0.99, top),
+            (0, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=_GREY,
+            fontsize="small",
+        )
+    # Linear from 0 to 1, so that the state before training is there too.
+    ax.set_xscale("symlog", linthresh=1, linscale=0.4)
+    ax.set(xlabel="epoch", ylabel=_axis_label(values), xlim=(0, max(1, plane.epoch[-1])))
+    ax.set_ylim(0, 1.08 * max(float(values.max()), 1e-3))
+    return ax
+
+
+def save_figures(plane: xr.Dataset, folder: Path) -> list[Path]:
+    """Draw the information plane and the curves against epoch, each as PNG and SVG.
+
+    Parameters
+    ----------
+    plane : xarray.Dataset
+        From `ibfast.plane.information_plane`.
+    folder : Path
+        Made if it is not there.
+
+    Returns
+    -------
+    list of Path
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {
+        "information_plane": _plane_figure(plane),
+        "information_against_epoch": _epoch_figure(plane),
+    }
+    files = []
+    # Text stays text in the SVG; the salt makes the same plane the same file.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ibfast"}):
+        for name, figure in figures.items():
+            for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
+                files.append(folder / f"{name}.{suffix}")
+                figure.savefig(files[-1], dpi=200, metadata=metadata)
+    return files
+
+
+def _plane_figure(plane: xr.Dataset) -> Figure:
+    figure = Figure(figsize=(7.2, 5.8), layout="constrained")
+    ax = plot_information_plane(plane, figure.add_subplot())
+    ax.set_title(_title(plane), fontsize="medium")
+    return figure
+
+
+def _epoch_figure(plane: xr.Dataset) -> Figure:
+    figure = Figure(figsize=(9.6, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plot_against_epoch(plane, "i_xt", left)
+    plot_against_epoch(plane, "i_ty", right)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, title="layer", loc="outside right center", frameon=False)
+    figure.suptitle(_title(plane) + _band(plane), fontsize="medium")
+    return figure
+
+
+def _layer_names(plane: xr.Dataset) -> list[str]:
+    names = plane.layer.attrs["names"]
+    return [f"{n}: {name}" for n, name in zip(plane.layer.values, names, strict=True)]
+
+
+def _axis_label(values: xr.DataArray) -> str:
+    symbols = {"I(X;T)": "$I(X;T)$", "I(T;Y)": "$I(T;Y)$", "H(T)": "$H(T)$"}
+    name = values.attrs["long_name"]
+    return f"{symbols.get(name, name)} [{values.attrs['units']}]"
+
+
+def _title(plane: xr.Dataset) -> str:
+    seeds = plane.sizes["seed"]
+    parts = [plane.attrs.get("title", "Information plane")]
+    if seeds > 1:
+        parts.append(f"mean of {seeds} networks")
+    return "; ".join(parts)
+
+
+def _band(plane: xr.Dataset) -> str:
+    return ", band: one sd" if plane.sizes["seed"] > 1 else ""
