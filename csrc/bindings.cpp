@@ -128,13 +128,15 @@ Information one_array(const View &view, const Binning &binning, const Labels &la
     threads = threads_for(view.n * view.d, threads);
     const Keyer keyer(view, binning, threads, poll);
     unsigned part_bits = 0;
-    while (part_bits < 10 && view.n >> (part_bits + 13)) ++part_bits;
-    const Records records(keyer, view, 0, view.n, part_bits, threads, poll);
+    while (part_bits < 10 && view.n >> (part_bits + 12)) ++part_bits;
+    const Records records(keyer, view, 0, view.n, part_bits,
+                          labels.weighted() || inputs ? nullptr : labels.hard, threads, poll);
     const auto summary = [&](const Labels &l) {
+        const std::size_t classes = std::max<std::size_t>(l.k, 1);
         if (!l.weighted())
-            return summarise<std::uint64_t>(records, l, view.n, view.n, threads, poll);
+            return summarise(records, l, PartCounter(classes), view.n, threads, poll);
         const auto [whole, rows] = total_weight(l, view.n);
-        return summarise<Fixed>(records, l, whole, rows, threads, poll);
+        return summarise(records, l, PartWeigher(classes, whole), rows, threads, poll);
     };
     return {summary(labels), inputs ? summary(*inputs) : Summary{}};
 }

@@ -82,7 +82,7 @@ class Index {
     // The position that same() accepts, or `count`, which the owner then adds to its list.
     template <class Same>
     std::uint32_t find_or_add(std::uint64_t hash, std::size_t count, const Same &same) {
-        if (count * 4 >= slots_.size() * 3) grow(count);
+        if (count * 2 >= slots_.size()) grow(count);  // few collisions: they are mispredicted
         const std::uint64_t tag = hash & ~kPosition;
         for (std::size_t i = place(hash);; i = (i + 1) & mask_) {
             const std::uint64_t slot = slots_[i];
@@ -379,13 +379,14 @@ inline int threads_for(std::size_t work, int threads) {  // a thread earns its s
                                                   1 + work / grain));
 }
 
-// The keys of some rows, sorted into parts by their hash. Chunks of rows are sorted each in its own
-// place, so that all memory is known beforehand and no thread waits for another.
+// The keys of some rows, sorted into parts by their hash, each with its row or, which saves a look
+// back, its class. Chunks of rows are sorted each in its own place, so that all memory is known
+// beforehand and no thread waits for another.
 class Records {
   public:
     Records(const Keyer &keyer, const View &view, std::size_t from, std::size_t n, unsigned part_bits,
-            int threads, const Poll &poll)
-        : part_bits_(part_bits), n_(n), keys_(n), rows_(n) {
+            const std::uint32_t *classes, int threads, const Poll &poll)
+        : part_bits_(part_bits), n_(n), carries_classes_(classes), keys_(n), carried_(n) {
         const std::size_t fair = n / (4 * static_cast<std::size_t>(threads)) / 64 * 64;
         const std::size_t fits = (std::size_t{1} << 19) / view.d / 512 * 512;
         chunk_ = std::clamp<std::size_t>(std::min(fair, fits), 64, 8192);
@@ -395,12 +396,15 @@ class Records {
             const std::size_t first = task * chunk_, count = std::min(chunk_, n - first);
             std::uint32_t *offset = offsets_.data() + task * (parts + 1);
             Key *keys = keys_.data() + first;
-            std::uint32_t *rows = rows_.data() + first;
+            std::uint32_t *carried = carried_.data() + first;
+            const auto carry = [&](std::size_t i) {
+                return classes ? classes[first + i] : static_cast<std::uint32_t>(first + i);
+            };
             if (parts == 1) {
                 offset[0] = 0;
                 offset[1] = static_cast<std::uint32_t>(count);
                 keyer.keys(from + first, from + first + count, keys);
-                std::iota(rows, rows + count, static_cast<std::uint32_t>(first));
+                for (std::size_t i = 0; i < count; ++i) carried[i] = carry(i);
                 return;
             }
             Buffer<Key> unsorted(count);
@@ -416,49 +420,161 @@ class Records {
             for (std::size_t i = 0; i < count; ++i) {
                 const std::uint32_t to = next[part[i]]++;
                 keys[to] = unsorted[i];
-                rows[to] = static_cast<std::uint32_t>(first + i);
+                carried[to] = carry(i);
             }
         });
     }
     std::size_t parts() const { return std::size_t{1} << part_bits_; }
 
-    // visit(key, row) for all of one part.
+    bool carries_classes() const { return carries_classes_; }
+
+    // visit(key, row or class) for all of one part.
     template <class Visitor>
     void each(std::size_t part, Visitor &&visit) const {
         const std::uint32_t *offset = offsets_.data() + part;
         for (std::size_t first = 0; first < n_; first += chunk_, offset += parts() + 1)
             for (std::size_t i = first + offset[0]; i < first + offset[1]; ++i)
-                visit(keys_[i], rows_[i]);
+                visit(keys_[i], carried_[i]);
     }
 
   private:
     unsigned part_bits_;
     std::size_t n_, chunk_;
+    bool carries_classes_;
     Buffer<Key> keys_;
-    Buffer<std::uint32_t> rows_;
+    Buffer<std::uint32_t> carried_;
     std::vector<std::uint32_t> offsets_;
 };
 
-template <class Amount>
-Summary summarise(const Records &records, const Labels &labels, Amount whole, std::uint64_t n,
-                  int threads, const Poll &poll) {
-    struct Worker {
-        CellTable<Amount> table;
-        Tally<Amount> tally;
-    };
-    const std::size_t workers = std::min<std::size_t>(static_cast<std::size_t>(threads),
-                                                      records.parts());
-    std::vector<Worker> worker(workers, Worker{{}, {std::max<std::size_t>(labels.k, 1), whole}});
-    parallel_for(records.parts(), static_cast<int>(workers), poll, [&](std::size_t part, int w) {
-        Worker &mine = worker[static_cast<std::size_t>(w)];
-        mine.table.clear();
-        records.each(part, [&](const Key &key, std::uint32_t row) {
-            mine.table.add_row(key, mix(key), labels, row);
+// Counts of the hard labels of one part after another, kept no longer than their spectra need.
+class PartCounter {
+  public:
+    explicit PartCounter(std::size_t classes) : classes_(classes, 0) {}
+
+    void add(const Records &records, std::size_t part, const Labels &labels) {
+        keys_.clear();
+        counts_.clear();
+        cell_.clear();
+        label_.clear();
+        index_.clear();
+        const bool classes = records.carries_classes();
+        records.each(part, [&](const Key &key, std::uint32_t carried) {
+            const std::size_t known = keys_.size();
+            const std::uint32_t cell = index_.find_or_add(mix(key), known, [&](std::uint32_t p) {
+                return keys_[p].lo == key.lo && keys_[p].hi == key.hi;
+            });
+            if (cell == known) {
+                keys_.push_back(key);
+                counts_.push_back(0);
+            }
+            ++counts_[cell];
+            cell_.push_back(cell);
+            if (labels.hard) label_.push_back(classes ? carried : labels.hard[carried]);
         });
-        mine.tally.add(mine.table);
+        cells_ += keys_.size();
+        singletons_ += add_all(counts_, t_);
+        if (!labels.hard) return;
+        for (const std::uint32_t label : label_) ++classes_[label];
+        if (keys_.size() * labels.k <= 2 * cell_.size() + 64)
+            add_dense(labels.k);
+        else
+            add_sparse();
+    }
+    void merge(const PartCounter &other) {
+        cells_ += other.cells_;
+        singletons_ += other.singletons_;
+        t_.merge(other.t_);
+        ty_.merge(other.ty_);
+        for (std::size_t k = 0; k < classes_.size(); ++k) classes_[k] += other.classes_[k];
+    }
+    Summary summary(std::uint64_t n) const {
+        Spectrum y;
+        for (std::uint64_t v : classes_)
+            if (v) y.add(v);
+        const double h_t = t_.entropy(n);
+        return {n, cells_, singletons_, h_t, y.entropy(n), label_.empty() ? h_t : ty_.entropy(n)};
+    }
+
+  private:
+    // Adds the counts above 0; returns how many are 1, which may be nearly all of them.
+    static std::uint64_t add_all(const std::vector<std::uint32_t> &counts, Spectrum &spectrum) {
+        std::uint64_t ones = 0;
+        for (const std::uint32_t c : counts)
+            if (c > 1)
+                spectrum.add(c);
+            else
+                ones += c;
+        spectrum.add(1, ones);
+        return ones;
+    }
+    void add_dense(std::size_t classes) {
+        pairs_.assign(keys_.size() * classes, 0);
+        for (std::size_t i = 0; i < cell_.size(); ++i) ++pairs_[cell_[i] * classes + label_[i]];
+        add_all(pairs_, ty_);
+    }
+    void add_sparse() {
+        pairs_.clear();
+        pair_.clear();
+        pair_index_.clear();
+        std::uint64_t ones = 0;
+        for (std::size_t i = 0; i < cell_.size(); ++i) {
+            if (counts_[cell_[i]] == 1) {
+                ++ones;
+                continue;
+            }
+            const Key pair{cell_[i], label_[i]};
+            const std::size_t known = pair_.size();
+            const std::uint32_t p = pair_index_.find_or_add(mix(pair), known, [&](std::uint32_t q) {
+                return pair_[q].lo == pair.lo && pair_[q].hi == pair.hi;
+            });
+            if (p == known) {
+                pair_.push_back(pair);
+                pairs_.push_back(0);
+            }
+            ++pairs_[p];
+        }
+        ty_.add(1, ones);
+        add_all(pairs_, ty_);
+    }
+
+    Spectrum t_, ty_;
+    std::uint64_t cells_ = 0, singletons_ = 0;
+    std::vector<std::uint64_t> classes_;
+    Index index_, pair_index_;
+    std::vector<Key> keys_, pair_;                             // of cells, of (cell, class)
+    std::vector<std::uint32_t> counts_, pairs_, cell_, label_;  // of those; of each row
+};
+
+// The same for weights and soft labels.
+class PartWeigher {
+  public:
+    PartWeigher(std::size_t classes, Fixed whole) : tally_(classes, whole) {}
+    void add(const Records &records, std::size_t part, const Labels &labels) {
+        table_.clear();
+        records.each(part, [&](const Key &key, std::uint32_t row) {
+            table_.add_row(key, mix(key), labels, row);
+        });
+        tally_.add(table_);
+    }
+    void merge(const PartWeigher &other) { tally_.merge(other.tally_); }
+    Summary summary(std::uint64_t n) const { return tally_.summary(n); }
+
+  private:
+    CellTable<Fixed> table_;
+    Tally<Fixed> tally_;
+};
+
+template <class Part>
+Summary summarise(const Records &records, const Labels &labels, const Part &empty, std::uint64_t n,
+                  int threads, const Poll &poll) {
+    const std::size_t workers =
+        std::min<std::size_t>(static_cast<std::size_t>(threads), records.parts());
+    std::vector<Part> worker(workers, empty);
+    parallel_for(records.parts(), static_cast<int>(workers), poll, [&](std::size_t part, int w) {
+        worker[static_cast<std::size_t>(w)].add(records, part, labels);
     });
-    for (std::size_t w = 1; w < workers; ++w) worker[0].tally.merge(worker[w].tally);
-    return worker[0].tally.summary(n);
+    for (std::size_t w = 1; w < workers; ++w) worker[0].merge(worker[w]);
+    return worker[0].summary(n);
 }
 
 // Sum of the weights in fixed point, and the rows that have any.
@@ -531,7 +647,7 @@ class JointTable {
   private:
     void add(const Keyer &keyer, const View &view, std::size_t from, std::size_t n, Labels labels,
              int threads, const Poll &poll) {
-        const Records records(keyer, view, from, n, kTablePartBits, threads, poll);
+        const Records records(keyer, view, from, n, kTablePartBits, nullptr, threads, poll);
         if (labels.hard) labels.hard += from;
         if (labels.soft) labels.soft += from * labels.k;
         if (labels.weights) labels.weights += from;
