@@ -22,7 +22,7 @@ void poll_signals() {
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
-DType dtype_of(const Array &a, bool bfloat16) {
+DType dtype_of(const Array& a, bool bfloat16) {
     if (bfloat16) return DType::bf16;
     const char kind = a.dtype().kind();
     const auto size = a.itemsize();
@@ -37,10 +37,10 @@ DType dtype_of(const Array &a, bool bfloat16) {
 }
 
 // (n, d) or (repeats, n, d): a view for each repeat.
-std::vector<View> views_of(const Array &acts, bool bfloat16) {
+std::vector<View> views_of(const Array& acts, bool bfloat16) {
     const bool batch = acts.ndim() == 3;
     const py::ssize_t row = batch ? 1 : 0;
-    View v{static_cast<const char *>(acts.data()),
+    View v{static_cast<const char*>(acts.data()),
            static_cast<std::size_t>(acts.shape(row)),
            static_cast<std::size_t>(acts.shape(row + 1)),
            acts.strides(row),
@@ -54,14 +54,14 @@ std::vector<View> views_of(const Array &acts, bool bfloat16) {
     return views;
 }
 
-Binning make_binning(const std::string &kind, const std::string &outside, std::size_t bins,
-                     double width, const OptionalDoubles &edges, bool per_unit) {
+Binning make_binning(const std::string& kind, const std::string& outside, std::size_t bins,
+                     double width, const OptionalDoubles& edges, bool per_unit) {
     Binning b{};
     b.kind = kind == "uniform" ? Kind::uniform
              : kind == "edges" ? Kind::edges
              : kind == "width" ? Kind::width
                                : Kind::integers;
-    b.outside = outside == "raise" ? Outside::raise
+    b.outside = outside == "raise"  ? Outside::raise
                 : outside == "clip" ? Outside::clip
                                     : Outside::cell;
     b.per_unit = per_unit;
@@ -69,12 +69,16 @@ Binning make_binning(const std::string &kind, const std::string &outside, std::s
     b.width = width;
     b.m = bins + 1;
     if (edges) {
-        const double *e = edges->data();
+        const double* e = edges->data();
         if (b.kind == Kind::uniform) {
             append_linspace(e[0], e[1], bins, b.edges);
         } else {
             b.edges.assign(e, e + edges->size());
             b.m = static_cast<std::size_t>(edges->shape(edges->ndim() - 1));
+            for (py::ssize_t i = 0; i < edges->size(); ++i)
+                if (std::isnan(e[i]) || (static_cast<std::size_t>(i) % b.m && !(e[i - 1] <= e[i])))
+                    throw InvalidInput(
+                        "edges: they do not increase, or are NaN; expected increasing numbers");
         }
     }
     return b;
@@ -87,51 +91,70 @@ struct Classes {
     std::size_t classes = 1;
 };
 
-Classes classes_of(const char *name, const View &v) {  // v: n rows of one "unit"
+Classes classes_of(const char* name, const View& v, int threads) {  // v: n rows of one "unit"
+    constexpr std::size_t block = 1 << 15;
+    const std::uint64_t bound = 4 * v.n + (1U << 16);
     Classes c;
+    c.label.resize(v.n);
+    std::atomic<std::uint64_t> most{0};
+    parallel_for((v.n + block - 1) / block, threads_for(v.n, threads), {}, [&](std::size_t i, int) {
+        std::int64_t wide[512];
+        std::uint64_t worst = 0;
+        for (std::size_t from = i * block; from < std::min(v.n, (i + 1) * block); from += 512) {
+            const std::size_t rows = std::min<std::size_t>(512, v.n - from);
+            load(v.dtype, v.at(from, 0), v.row_stride, rows, wide);
+            for (std::size_t r = 0; r < rows; ++r) {
+                worst =
+                    std::max(worst, static_cast<std::uint64_t>(wide[r]));  // a negative is large
+                c.label[from + r] = static_cast<std::uint32_t>(wide[r]);
+            }
+        }
+        std::uint64_t known = most;
+        while (worst > known && !most.compare_exchange_weak(known, worst)) {
+        }
+    });
+    if (most < bound) {
+        c.classes = most + 1;
+        return c;
+    }
     std::vector<std::int64_t> wide(v.n);
     load(v.dtype, v.data, v.row_stride, v.n, wide.data());
-    std::int64_t most = 0;
-    for (std::size_t i = 0; i < v.n; ++i) {
+    for (std::size_t i = 0; i < v.n; ++i)
         if (wide[i] < 0)
             throw InvalidInput(std::string(name) + ": " + std::to_string(wide[i]) + " at row " +
                                std::to_string(i) + "; expected classes 0, 1, 2, ...");
-        most = std::max(most, wide[i]);
-    }
-    if (static_cast<std::uint64_t>(most) >= 4 * v.n + (1U << 16)) {
-        std::vector<std::int64_t> sorted = wide;
-        std::sort(sorted.begin(), sorted.end());
-        sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
-        for (auto &w : wide) w = std::lower_bound(sorted.begin(), sorted.end(), w) - sorted.begin();
-        most = static_cast<std::int64_t>(sorted.size()) - 1;
-    }
-    c.label.assign(wide.begin(), wide.end());
-    c.classes = static_cast<std::size_t>(most) + 1;
+    std::vector<std::int64_t> sorted = wide;
+    std::sort(sorted.begin(), sorted.end());
+    sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+    for (std::size_t i = 0; i < v.n; ++i)
+        c.label[i] = static_cast<std::uint32_t>(
+            std::lower_bound(sorted.begin(), sorted.end(), wide[i]) - sorted.begin());
+    c.classes = sorted.size();
     return c;
 }
 
 // (n,) for all repeats, or (repeats, n).
-View label_view(const Array &a, std::size_t repeat) {
-    const char *data = static_cast<const char *>(a.data());
+View label_view(const Array& a, std::size_t repeat) {
+    const char* data = static_cast<const char*>(a.data());
     if (a.ndim() == 2) data += static_cast<py::ssize_t>(repeat) * a.strides(0);
     const py::ssize_t axis = a.ndim() - 1;
-    return {data, static_cast<std::size_t>(a.shape(axis)), 1, a.strides(axis), 0,
-            dtype_of(a, false)};
+    return {
+        data, static_cast<std::size_t>(a.shape(axis)), 1, a.strides(axis), 0, dtype_of(a, false)};
 }
 
 struct Information {
     Summary labels, inputs;
 };
 
-Information one_array(const View &view, const Binning &binning, const Labels &labels,
-                      const Labels *inputs, int threads, const Poll &poll) {
+Information one_array(const View& view, const Binning& binning, const Labels& labels,
+                      const Labels* inputs, int threads, const Poll& poll) {
     threads = threads_for(view.n * view.d, threads);
     const Keyer keyer(view, binning, threads, poll);
     unsigned part_bits = 0;
     while (part_bits < 10 && view.n >> (part_bits + 12)) ++part_bits;
     const Records records(keyer, view, 0, view.n, part_bits,
                           labels.weighted() || inputs ? nullptr : labels.hard, threads, poll);
-    const auto summary = [&](const Labels &l) {
+    const auto summary = [&](const Labels& l) {
         const std::size_t classes = std::max<std::size_t>(l.k, 1);
         if (!l.weighted())
             return summarise(records, l, PartCounter(classes), view.n, threads, poll);
@@ -142,10 +165,9 @@ Information one_array(const View &view, const Binning &binning, const Labels &la
 }
 
 // One row a repeat: n, n_cells, n_singletons, H(T), H(Y), H(T,Y), H(X), H(T,X), in bits.
-Doubles summarise_arrays(const Array &acts, bool bfloat16, const Binning &binning,
-                         const OptionalArray &labels, const OptionalDoubles &soft,
-                         const OptionalDoubles &weights, const OptionalArray &inputs,
-                         int threads) {
+Doubles summarise_arrays(const Array& acts, bool bfloat16, const Binning& binning,
+                         const OptionalArray& labels, const OptionalDoubles& soft,
+                         const OptionalDoubles& weights, const OptionalArray& inputs, int threads) {
     const std::vector<View> views = views_of(acts, bfloat16);
     const std::size_t repeats = views.size(), n = views[0].n;
     const bool shared_labels = !labels || labels->ndim() == 1;
@@ -163,12 +185,12 @@ Doubles summarise_arrays(const Array &acts, bool bfloat16, const Binning &binnin
     {
         const py::gil_scoped_release no_gil;
         Classes one_y, one_x;
-        if (labels && shared_labels) one_y = classes_of("labels", label_views[0]);
-        if (inputs && shared_inputs) one_x = classes_of("inputs", input_views[0]);
-        const auto repeat = [&](std::size_t r, int inner, const Poll &poll) {
+        if (labels && shared_labels) one_y = classes_of("labels", label_views[0], threads);
+        if (inputs && shared_inputs) one_x = classes_of("inputs", input_views[0], threads);
+        const auto repeat = [&](std::size_t r, int inner, const Poll& poll) {
             Classes own_y, own_x;
-            if (!shared_labels) own_y = classes_of("labels", label_views[r]);
-            if (!shared_inputs) own_x = classes_of("inputs", input_views[r]);
+            if (!shared_labels) own_y = classes_of("labels", label_views[r], inner);
+            if (!shared_inputs) own_x = classes_of("inputs", input_views[r], inner);
             const Classes &y = shared_labels ? one_y : own_y, &x = shared_inputs ? one_x : own_x;
             Labels l;
             if (labels) {
@@ -200,23 +222,23 @@ Doubles summarise_arrays(const Array &acts, bool bfloat16, const Binning &binnin
             for (std::size_t r = 0; r < repeats; ++r) repeat(r, threads, poll_signals);
     }
     Doubles result({repeats, std::size_t{8}});
-    double *to = result.mutable_data();
-    for (const auto &[a, b] : out)
+    double* to = result.mutable_data();
+    for (const auto& [a, b] : out)
         for (const double v : {to_double(a.n), to_double(a.cells), to_double(a.singletons), a.h_t,
                                a.h_y, a.h_ty, b.h_y, b.h_ty})
             *to++ = v;
     return result;
 }
 
-py::array_t<std::int64_t> discretise(const Array &acts, bool bfloat16, const Binning &binning,
+py::array_t<std::int64_t> discretise(const Array& acts, bool bfloat16, const Binning& binning,
                                      int threads) {
     const std::vector<View> views = views_of(acts, bfloat16);
     const std::size_t n = views[0].n, d = views[0].d;
     py::array_t<std::int64_t> codes(
         std::vector<py::ssize_t>(acts.shape(), acts.shape() + acts.ndim()));
-    std::int64_t *out = codes.mutable_data();
+    std::int64_t* out = codes.mutable_data();
     const py::gil_scoped_release no_gil;
-    for (const View &view : views) {
+    for (const View& view : views) {
         const int team = threads_for(n * d, threads);
         const Keyer keyer(view, binning, team, poll_signals);
         parallel_for((n + kTileRows - 1) / kTileRows, team, poll_signals,
@@ -233,9 +255,9 @@ py::array_t<std::int64_t> discretise(const Array &acts, bool bfloat16, const Bin
 template <class Amount>
 class Table {
   public:
-    void update(const Array &acts, bool bfloat16, const Binning &binning,
-                const OptionalArray &labels, const OptionalDoubles &soft,
-                const OptionalDoubles &weights, std::size_t n_classes, int threads) {
+    void update(const Array& acts, bool bfloat16, const Binning& binning,
+                const OptionalArray& labels, const OptionalDoubles& soft,
+                const OptionalDoubles& weights, std::size_t n_classes, int threads) {
         const View view = views_of(acts, bfloat16)[0];
         Labels l;
         l.k = n_classes;
@@ -253,7 +275,7 @@ class Table {
         const Keyer keyer(view, binning, team, poll_signals);
         table_.update(keyer, view, l, team, poll_signals);
     }
-    void merge(const Table &other) {
+    void merge(const Table& other) {
         const py::gil_scoped_release no_gil;
         table_.merge(other.table_);
     }
@@ -273,19 +295,20 @@ class Table {
         for (std::uint32_t p = 0; p < table_.parts().size(); ++p)
             for (std::uint32_t c = 0; c < table_.parts()[p].cells().size(); ++c)
                 order.push_back({table_.parts()[p].cells()[c].key, p, c});
-        std::sort(order.begin(), order.end(), [](const Place &a, const Place &b) {
+        std::sort(order.begin(), order.end(), [](const Place& a, const Place& b) {
             return a.key.hi != b.key.hi ? a.key.hi < b.key.hi : a.key.lo < b.key.lo;
         });
         std::vector<std::vector<std::uint32_t>> rank(table_.parts().size());
-        for (std::size_t p = 0; p < rank.size(); ++p) rank[p].resize(table_.parts()[p].cells().size());
+        for (std::size_t p = 0; p < rank.size(); ++p)
+            rank[p].resize(table_.parts()[p].cells().size());
         std::vector<Other<Amount>> entries;
         const std::size_t cells = order.size();
         py::array_t<std::uint64_t> keys({cells, std::size_t{2}});
         py::array_t<std::uint64_t> rows(static_cast<py::ssize_t>(cells));
-        std::uint64_t *key = keys.mutable_data();
+        std::uint64_t* key = keys.mutable_data();
         for (std::uint32_t i = 0; i < cells; ++i) {
-            const Place &place = order[i];
-            const auto &cell = table_.parts()[place.part].cells()[place.cell];
+            const Place& place = order[i];
+            const auto& cell = table_.parts()[place.part].cells()[place.cell];
             rank[place.part][place.cell] = i;
             *key++ = cell.key.hi;
             *key++ = cell.key.lo;
@@ -293,15 +316,16 @@ class Table {
             entries.push_back({i, cell.first_class, cell.first});
         }
         for (std::size_t p = 0; p < rank.size(); ++p)
-            for (const auto &o : table_.parts()[p].others())
+            for (const auto& o : table_.parts()[p].others())
                 entries.push_back({rank[p][o.cell], o.label, o.amount});
-        std::sort(entries.begin(), entries.end(), [](const auto &a, const auto &b) {
+        std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
             return a.cell != b.cell ? a.cell < b.cell : a.label < b.label;
         });
         const std::size_t m = entries.size(), words = fixed ? 2 : 1;
-        py::array_t<std::uint64_t> cell(static_cast<py::ssize_t>(m)), label(static_cast<py::ssize_t>(m));
+        py::array_t<std::uint64_t> cell(static_cast<py::ssize_t>(m)),
+            label(static_cast<py::ssize_t>(m));
         py::array_t<std::uint64_t> amount({m, words});
-        std::uint64_t *a = amount.mutable_data();
+        std::uint64_t* a = amount.mutable_data();
         for (std::size_t i = 0; i < m; ++i) {
             cell.mutable_data()[i] = entries[i].cell;
             label.mutable_data()[i] = entries[i].label;
@@ -311,11 +335,11 @@ class Table {
         return py::make_tuple(keys, rows, cell, label, amount);
     }
     // Back from arrays(), which the caller has checked.
-    static std::unique_ptr<Table> restore(const py::array_t<std::uint64_t> &keys,
-                                          const py::array_t<std::uint64_t> &rows,
-                                          const py::array_t<std::uint64_t> &cell,
-                                          const py::array_t<std::uint64_t> &label,
-                                          const py::array_t<std::uint64_t> &amount) {
+    static std::unique_ptr<Table> restore(const py::array_t<std::uint64_t>& keys,
+                                          const py::array_t<std::uint64_t>& rows,
+                                          const py::array_t<std::uint64_t>& cell,
+                                          const py::array_t<std::uint64_t>& label,
+                                          const py::array_t<std::uint64_t>& amount) {
         auto table = std::make_unique<Table>();
         const auto k = keys.unchecked<2>();
         const auto n = rows.unchecked<1>(), c = cell.unchecked<1>(), l = label.unchecked<1>();
@@ -354,7 +378,7 @@ class Table {
 };
 
 template <class Amount>
-void bind_table(py::module_ &m, const char *name) {
+void bind_table(py::module_& m, const char* name) {
     using T = Table<Amount>;
     py::class_<T>(m, name)
         .def(py::init<>())
@@ -378,7 +402,7 @@ py::dict info() {
 
 PYBIND11_MODULE(_core, m) {
     prepare_threads();
-    const char *level = std::getenv("IBFAST_SIMD");
+    const char* level = std::getenv("IBFAST_SIMD");
     if (level && *level && !select_simd(level))
         throw py::import_error("IBFAST_SIMD: '" + std::string(level) +
                                "' is not one of the levels that this machine runs; expected v2, v3 "

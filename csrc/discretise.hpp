@@ -31,20 +31,32 @@ struct Half {
 };
 
 template <class Visitor>
-auto visit(DType t, Visitor &&v) {
+auto visit(DType t, Visitor&& v) {
     switch (t) {
-        case DType::f16: return v(Half{});
-        case DType::bf16: return v(BFloat16{});
-        case DType::f32: return v(float{});
-        case DType::f64: return v(double{});
-        case DType::i8: return v(std::int8_t{});
-        case DType::i16: return v(std::int16_t{});
-        case DType::i32: return v(std::int32_t{});
-        case DType::i64: return v(std::int64_t{});
-        case DType::u8: return v(std::uint8_t{});
-        case DType::u16: return v(std::uint16_t{});
-        case DType::u32: return v(std::uint32_t{});
-        default: return v(std::uint64_t{});
+        case DType::f16:
+            return v(Half{});
+        case DType::bf16:
+            return v(BFloat16{});
+        case DType::f32:
+            return v(float{});
+        case DType::f64:
+            return v(double{});
+        case DType::i8:
+            return v(std::int8_t{});
+        case DType::i16:
+            return v(std::int16_t{});
+        case DType::i32:
+            return v(std::int32_t{});
+        case DType::i64:
+            return v(std::int64_t{});
+        case DType::u8:
+            return v(std::uint8_t{});
+        case DType::u16:
+            return v(std::uint16_t{});
+        case DType::u32:
+            return v(std::uint32_t{});
+        default:
+            return v(std::uint64_t{});
     }
 }
 
@@ -58,12 +70,12 @@ inline bool fits_float(DType t) {
 
 // n rows of d units; strides in bytes, of any sign.
 struct View {
-    const char *data;
+    const char* data;
     std::size_t n, d;
     std::ptrdiff_t row_stride, unit_stride;
     DType dtype;
 
-    const char *at(std::size_t row, std::size_t unit) const {
+    const char* at(std::size_t row, std::size_t unit) const {
         return data + static_cast<std::ptrdiff_t>(row) * row_stride +
                static_cast<std::ptrdiff_t>(unit) * unit_stride;
     }
@@ -86,33 +98,61 @@ struct View {
     bool unit_major() const { return std::abs(row_stride) < std::abs(unit_stride); }
 };
 
-// `count` values `stride` bytes apart, as To, `out_step` apart.
+template <class T>
+double value_of(const char* at) {  // exact, but for 64-bit integers, which round as NumPy's do
+    T value;
+    std::memcpy(&value, at, sizeof value);
+    if constexpr (std::is_same<T, Half>::value) {
+        float f;
+        simd().half_to_float(&value.bits, 1, &f);
+        return f;
+    } else if constexpr (std::is_same<T, BFloat16>::value) {
+        const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
+        float f;
+        std::memcpy(&f, &bits, sizeof f);
+        return f;
+    } else {
+        return static_cast<double>(value);
+    }
+}
+
+// `count` values `stride` bytes apart, as To.
 template <class To>
-void load(DType dtype, const char *from, std::ptrdiff_t stride, std::size_t count, To *out,
-          std::size_t out_step = 1) {
+void load(DType dtype, const char* from, std::ptrdiff_t stride, std::size_t count, To* out) {
     visit(dtype, [&](auto type) {
         using T = decltype(type);
-        if (std::is_same<T, Half>::value && stride == 2 && out_step == 1 &&
-            std::is_same<To, float>::value) {
-            simd().half_to_float(reinterpret_cast<const std::uint16_t *>(from), count,
-                                 reinterpret_cast<float *>(out));
-            return;
-        }
-        for (std::size_t i = 0; i < count; ++i, from += stride, out += out_step) {
-            T value;
-            std::memcpy(&value, from, sizeof value);
-            if constexpr (std::is_same<T, Half>::value) {
-                float f;
-                simd().half_to_float(&value.bits, 1, &f);
-                *out = static_cast<To>(f);
-            } else if constexpr (std::is_same<T, BFloat16>::value) {
-                const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
-                float f;
-                std::memcpy(&f, &bits, sizeof f);
-                *out = static_cast<To>(f);
-            } else {
-                *out = static_cast<To>(value);
+        if constexpr (std::is_same<T, Half>::value && std::is_same<To, float>::value)
+            if (stride == 2) {
+                simd().half_to_float(reinterpret_cast<const std::uint16_t*>(from), count, out);
+                return;
             }
+        for (std::size_t i = 0; i < count; ++i, from += stride) {
+            if constexpr (std::is_integral<T>::value && std::is_integral<To>::value) {
+                T value;
+                std::memcpy(&value, from, sizeof value);
+                out[i] = static_cast<To>(value);
+            } else {
+                out[i] = static_cast<To>(value_of<T>(from));
+            }
+        }
+    });
+}
+
+// All units of rows [row, row + rows): the value of (row + i, unit) at out[i step + unit
+// unit_step].
+template <class To>
+void load_rows(const View& v, std::size_t row, std::size_t rows, To* out, std::size_t step,
+               std::size_t unit_step) {
+    if (unit_step == 1) {
+        for (std::size_t i = 0; i < rows; ++i)
+            load(v.dtype, v.at(row + i, 0), v.unit_stride, v.d, out + i * step);
+        return;
+    }
+    visit(v.dtype, [&](auto type) {
+        for (std::size_t i = 0; i < rows; ++i) {
+            const char* from = v.at(row + i, 0);
+            for (std::size_t u = 0; u < v.d; ++u, from += v.unit_stride)
+                out[i * step + u * unit_step] = static_cast<To>(value_of<decltype(type)>(from));
         }
     });
 }
@@ -148,7 +188,7 @@ inline std::string number(double v) {
 }
 
 // numpy.linspace(lo, hi, bins + 1), and numpy.histogram's errors.
-inline void append_linspace(double lo, double hi, std::size_t bins, std::vector<double> &edges) {
+inline void append_linspace(double lo, double hi, std::size_t bins, std::vector<double>& edges) {
     if (lo == hi) {
         lo -= 0.5;
         hi += 0.5;
@@ -159,22 +199,22 @@ inline void append_linspace(double lo, double hi, std::size_t bins, std::vector<
     const std::size_t first = edges.size();
     for (std::size_t i = 0; i < bins; ++i) {
         const double t = static_cast<double>(i);
-        const double offset =
-            step == 0 ? t / static_cast<double>(bins) * delta : t * step;
+        const double offset = step == 0 ? t / static_cast<double>(bins) * delta : t * step;
         edges.push_back(offset + lo);
     }
     edges.push_back(hi);
     for (std::size_t i = first + 1; i < edges.size(); ++i)
         if (!(edges[i - 1] < edges[i]))
-            throw InvalidInput("bins: " + std::to_string(bins) + " bins of finite size do not fit between " +
-                               number(lo) + " and " + number(hi));
+            throw InvalidInput("bins: " + std::to_string(bins) +
+                               " bins of finite size do not fit between " + number(lo) + " and " +
+                               number(hi));
 }
 
 // A Thresholds and what it points to.
 template <class F>
 class ThresholdTable {
   public:
-    ThresholdTable(const Binning &b, const std::vector<double> &edges, std::size_t units) {
+    ThresholdTable(const Binning& b, const std::vector<double>& edges, std::size_t units) {
         const std::size_t m = b.m, tables = b.per_unit ? units : 1;
         const std::size_t padded = b.per_unit ? units + kLanes : 1;
         constexpr F inf = std::numeric_limits<F>::infinity();
@@ -184,7 +224,7 @@ class ThresholdTable {
         bool lattice = m >= 2 && cells < (std::size_t{1} << 20);
         F margin = 0;
         for (std::size_t u = 0; u < tables; ++u) {
-            const double *e = edges.data() + u * m;
+            const double* e = edges.data() + u * m;
             valid_lo_.push_back(b.outside == Outside::raise ? up(e[0]) : -inf);
             valid_hi_.push_back(b.outside == Outside::raise ? down(e[m - 1]) : inf);
             F first = nan, last = nan;
@@ -207,7 +247,7 @@ class ThresholdTable {
                     break;
                 }
             for (std::size_t u = 0; u < tables; ++u) {
-                const double *e = edges.data() + u * m;
+                const double* e = edges.data() + u * m;
                 row.clear();
                 if (ends) row.push_back(first_[u]);
                 for (std::size_t i = 1; i < cells; ++i) row.push_back(up(e[i]));
@@ -216,7 +256,7 @@ class ThresholdTable {
                 sorted_.insert(sorted_.end(), row.begin(), row.end());
             }
         }
-        for (auto *v : {&valid_lo_, &valid_hi_, &first_, &last_, &origin_, &scale_})
+        for (auto* v : {&valid_lo_, &valid_hi_, &first_, &last_, &origin_, &scale_})
             v->resize(padded, v->empty() ? F(0) : v->back());
         t_.per_unit = b.per_unit;
         t_.valid_lo = valid_lo_.data();
@@ -234,21 +274,22 @@ class ThresholdTable {
         t_.last = last_.data();
         t_.sorted = sorted_.data();
     }
-    ThresholdTable(const ThresholdTable &) = delete;
-    ThresholdTable &operator=(const ThresholdTable &) = delete;
+    ThresholdTable(const ThresholdTable&) = delete;
+    ThresholdTable& operator=(const ThresholdTable&) = delete;
 
-    const Thresholds<F> &operator*() const { return t_; }
+    const Thresholds<F>& operator*() const { return t_; }
 
   private:
     static F up(double e) {  // the least F that is not below e
         const F f = static_cast<F>(e);
-        return static_cast<double>(f) < e ? std::nextafter(f, std::numeric_limits<F>::infinity()) : f;
+        return static_cast<double>(f) < e ? std::nextafter(f, std::numeric_limits<F>::infinity())
+                                          : f;
     }
     static F down(double e) { return -up(-e); }
 
     // Measures how far the positions of the thresholds lie from the integers; false where too far.
     // position() is the hot loop's, monotone in x, so the two values next to a threshold suffice.
-    bool add_lattice(const double *e, std::size_t cells, F &margin) {
+    bool add_lattice(const double* e, std::size_t cells, F& margin) {
         const double scale = static_cast<double>(cells) / (e[cells] - e[0]);
         const F origin = static_cast<F>(e[0]), s = static_cast<F>(scale);
         if (!std::isnormal(s) || !(s > 0) || !std::isfinite(origin)) return false;
@@ -282,7 +323,7 @@ struct Faults {
 };
 
 // Goes through all values, slowly: for the text of an error.
-inline Faults find_faults(const View &view, bool per_unit, const double *lo, const double *hi) {
+inline Faults find_faults(const View& view, bool per_unit, const double* lo, const double* hi) {
     Faults f;
     std::vector<double> row(view.d);
     for (std::size_t r = 0; r < view.n; ++r) {
@@ -306,9 +347,8 @@ inline Faults find_faults(const View &view, bool per_unit, const double *lo, con
 }
 
 // Throws what is wrong with the values of `view`, of which some are NaN or outside the edges.
-[[noreturn]] inline void throw_faults(const View &view, const Binning &b,
-                                      const std::vector<double> &edges) {
-    constexpr double inf = std::numeric_limits<double>::infinity();
+[[noreturn]] inline void throw_faults(const View& view, const Binning& b,
+                                      const std::vector<double>& edges) {
     std::vector<double> lo, hi;
     const std::size_t tables = b.per_unit ? view.d : 1;
     for (std::size_t u = 0; u < tables; ++u) {
@@ -330,9 +370,8 @@ inline Faults find_faults(const View &view, bool per_unit, const double *lo, con
         throw InvalidInput("acts: " + std::to_string(f.outside) +
                            " infinite values, or values too large for the width " +
                            number(b.width) + ": floor(t / width) must fit 64 bits");
-    const std::string range = b.per_unit ? "their units' ranges"
-                                         : "[" + number(lo[0]) + ", " + number(hi[0]) + "]";
-    (void)inf;
+    const std::string range =
+        b.per_unit ? "their units' ranges" : "[" + number(lo[0]) + ", " + number(hi[0]) + "]";
     throw InvalidInput("acts: " + count + " values lie outside " + range + "; those extend " +
                        extent + ": widen the range, or say outside='clip' or outside='cell'");
 }

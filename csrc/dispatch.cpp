@@ -14,7 +14,7 @@ extern const Simd simd_plain;
 
 namespace {
 
-const Simd *find(const char *name) {
+const Simd* find(const char* name) {
 #if defined(IBFAST_X86)
     __builtin_cpu_init();
     const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
@@ -32,17 +32,17 @@ const Simd *find(const char *name) {
 #endif
 }
 
-std::atomic<const Simd *> &level() {
-    static std::atomic<const Simd *> chosen{find(nullptr)};
+std::atomic<const Simd*>& level() {
+    static std::atomic<const Simd*> chosen{find(nullptr)};
     return chosen;
 }
 
 }  // namespace
 
-const Simd &simd() { return *level().load(std::memory_order_relaxed); }
+const Simd& simd() { return *level().load(std::memory_order_relaxed); }
 
-bool select_simd(const char *name) {
-    const Simd *found = find(name);
+bool select_simd(const char* name) {
+    const Simd* found = find(name);
     if (found) level() = found;
     return found != nullptr;
 }

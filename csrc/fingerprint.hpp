@@ -4,9 +4,9 @@
 // digits (below 2^28) of a multilinear hash over the field of 2^31 - 1 elements,
 //     h(c) = sum_j a_j c_j modulo 2^31 - 1,
 // four times with independent, uniform a_j. Two unlike rows differ in some digit, by less than the
-// field's size, so each hash collides with probability 1 / (2^31 - 1) over the choice of a_j (Carter
-// & Wegman 1979) and the four together with 2^-124: n rows with less than n^2 / 2^125. The a_j are
-// drawn once from a fixed seed, so this holds for data that were not made from them.
+// field's size, so each hash collides with probability 1 / (2^31 - 1) over the choice of a_j
+// (Carter & Wegman 1979) and the four together with 2^-124: n rows with less than n^2 / 2^125. The
+// a_j are drawn once from a fixed seed, so this holds for data that were not made from them.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@
 
 namespace ibfast {
 
-inline std::uint64_t splitmix64(std::uint64_t &state) {  // Steele, Lea & Flood 2014
+inline std::uint64_t splitmix64(std::uint64_t& state) {  // Steele, Lea & Flood 2014
     std::uint64_t z = (state += 0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
@@ -36,10 +36,11 @@ inline std::vector<std::uint32_t> hash_coefficients(std::size_t groups) {
 }
 
 constexpr std::size_t kTileValues = 8192;  // of a converted row-major tile
-constexpr unsigned kDigits = 3;            // of a wide code: 22, 21 and 21 bits
+constexpr std::size_t kFlatValues = 2048;
+constexpr unsigned kDigits = 3;  // of a wide code: 22, 21 and 21 bits
 
 template <class F>
-const Loops<F> &loops() {
+const Loops<F>& loops() {
     if constexpr (std::is_same<F, float>::value)
         return simd().f32;
     else
@@ -49,7 +50,7 @@ const Loops<F> &loops() {
 // The keys of one (n, d) array. Immutable: many threads may ask for blocks of rows.
 class Keyer {
   public:
-    Keyer(const View &view, const Binning &binning, int threads, const Poll &poll)
+    Keyer(const View& view, const Binning& binning, int threads, const Poll& poll)
         : view_(view), binning_(binning), edges_(binning.edges) {
         if (binning_.needs_extent()) edges_from_extent(threads, poll);
         if (!binning_.wide()) {
@@ -62,6 +63,7 @@ class Keyer {
                 f64_ = std::make_unique<ThresholdTable<double>>(binning_, edges_, view_.d);
         }
         exact_ = view_.d * bits_ <= 128;
+        step_ = bits_ <= 8 && view_.d <= 16 ? 8 : bits_;
         if (!exact_) {
             const std::size_t lanes =
                 binning_.wide() ? view_.d * kDigits
@@ -71,7 +73,7 @@ class Keyer {
     }
 
     // Keys of rows [from, to). Throws what is wrong with the values.
-    void keys(std::size_t from, std::size_t to, Key *out) const {
+    void keys(std::size_t from, std::size_t to, Key* out) const {
         bool invalid = false;
         if (binning_.wide())
             invalid = wide_keys(from, to, out);
@@ -83,18 +85,19 @@ class Keyer {
     }
 
     // Codes of rows [from, to), as numpy.histogram or numpy.digitize number them.
-    void codes(std::size_t from, std::size_t to, std::int64_t *out) const {
+    void codes(std::size_t from, std::size_t to, std::int64_t* out) const {
         bool invalid = false;
         const std::int64_t base =
             binning_.kind == Kind::uniform && binning_.outside == Outside::cell ? -1 : 0;
-        const auto narrow = [&](const auto &t) {
+        const auto narrow = [&](const auto& t) {
             using F = std::decay_t<decltype(*t.valid_lo)>;
             Tile<F> tile;
             for (std::size_t r = from; r < to; r += kTileRows) {
                 const std::size_t rows = std::min(kTileRows, to - r);
                 for (std::size_t u = 0; u < view_.d; ++u) {
                     std::fill(tile.lane, tile.lane + rows, 0U);
-                    invalid |= loops<F>().codes(t, u, unit_run(tile, r, u, rows), rows, 0, tile.lane);
+                    invalid |=
+                        loops<F>().codes(t, u, unit_run(tile, r, u, rows), rows, 0, tile.lane);
                     for (std::size_t i = 0; i < rows; ++i)
                         out[(r - from + i) * view_.d + u] = tile.lane[i] + base;
                 }
@@ -121,14 +124,14 @@ class Keyer {
 
     // Rows [row, row + rows) of a unit as F: in place where they lie so, else copied to the tile.
     template <class F>
-    const F *unit_run(Tile<F> &tile, std::size_t row, std::size_t unit, std::size_t rows) const {
-        if (view_.units_contiguous<F>()) return reinterpret_cast<const F *>(view_.at(row, unit));
+    const F* unit_run(Tile<F>& tile, std::size_t row, std::size_t unit, std::size_t rows) const {
+        if (view_.units_contiguous<F>()) return reinterpret_cast<const F*>(view_.at(row, unit));
         load(view_.dtype, view_.at(row, unit), view_.row_stride, rows, tile.values);
         return tile.values;
     }
 
     template <class F>
-    bool narrow_keys(const Thresholds<F> &t, std::size_t from, std::size_t to, Key *out) const {
+    bool narrow_keys(const Thresholds<F>& t, std::size_t from, std::size_t to, Key* out) const {
         if (!exact_ && !view_.unit_major()) return row_major_keys(t, from, to, out);
         bool invalid = false;
         const auto tile = std::make_unique<Tile<F>>();
@@ -145,25 +148,30 @@ class Keyer {
 
     // Packs unit after unit: lanes of up to kLaneBits, each put in its place in the key.
     template <class F>
-    bool exact_tile(const Thresholds<F> &t, Tile<F> &tile, std::vector<F> &transposed,
-                    std::size_t row, std::size_t rows, Key *out) const {
+    bool exact_tile(const Thresholds<F>& t, Tile<F>& tile, std::vector<F>& gathered,
+                    std::size_t row, std::size_t rows, Key* out) const {
         const bool gather = !view_.unit_major() && view_.d > 1;
         if (gather) {  // a few units a row: one pass over the rows, not one for each unit
-            transposed.resize(view_.d * kTileRows);
-            for (std::size_t i = 0; i < rows; ++i)
-                load(view_.dtype, view_.at(row + i, 0), view_.unit_stride, view_.d,
-                     transposed.data() + i, kTileRows);
+            const bool in_place =
+                view_.rows_contiguous<F>() &&
+                view_.row_stride == static_cast<std::ptrdiff_t>(view_.d * sizeof(F));
+            const bool flat = step_ == 8 && !t.per_unit;
+            if (flat && in_place)
+                return flat_tile(t, reinterpret_cast<const F*>(view_.at(row, 0)), rows, out);
+            gathered.resize(view_.d * kTileRows);
+            load_rows(view_, row, rows, gathered.data(), flat ? view_.d : 1, flat ? 1 : kTileRows);
+            if (flat) return flat_tile(t, gathered.data(), rows, out);
         }
         bool invalid = false;
         std::fill(out, out + rows, Key{0, 0});
         std::size_t unit = 0;
         while (unit < view_.d) {
-            const unsigned place = static_cast<unsigned>(unit) * bits_;
+            const unsigned place = static_cast<unsigned>(unit) * step_;
             std::fill(tile.lane, tile.lane + rows, 0U);
-            for (unsigned shift = 0; shift + bits_ <= kLaneBits && unit < view_.d;
-                 shift += bits_, ++unit) {
-                const F *x = gather ? transposed.data() + unit * kTileRows
-                                    : unit_run(tile, row, unit, rows);
+            for (unsigned shift = 0; shift + step_ <= kLaneBits && unit < view_.d;
+                 shift += step_, ++unit) {
+                const F* x =
+                    gather ? gathered.data() + unit * kTileRows : unit_run(tile, row, unit, rows);
                 invalid |= loops<F>().codes(t, unit, x, rows, shift, tile.lane);
             }
             if (place < 64)
@@ -179,13 +187,28 @@ class Keyer {
         return invalid;
     }
 
+    // Rows that lie end to end, with the same edges for all units and codes of a byte: one run.
     template <class F>
-    bool hashed_tile(const Thresholds<F> &t, Tile<F> &tile, std::size_t row, std::size_t rows,
-                     Key *out) const {
+    bool flat_tile(const Thresholds<F>& t, const F* x, std::size_t rows, Key* out) const {
+        alignas(64) std::uint32_t codes[kFlatValues];
+        const std::size_t most = kFlatValues / view_.d;
+        bool invalid = false;
+        for (std::size_t r = 0; r < rows; r += most) {
+            const std::size_t some = std::min(most, rows - r), values = some * view_.d;
+            std::fill(codes, codes + values, 0U);
+            invalid |= loops<F>().codes(t, 0, x + r * view_.d, values, 0, codes);
+            simd().pack_bytes(codes, some, view_.d, out + r);
+        }
+        return invalid;
+    }
+
+    template <class F>
+    bool hashed_tile(const Thresholds<F>& t, Tile<F>& tile, std::size_t row, std::size_t rows,
+                     Key* out) const {
         const std::size_t a_lane = kLaneBits / bits_, group = a_lane * kLanes;
         bool invalid = false;
         std::fill(std::begin(tile.sums), std::end(tile.sums), 0);
-        const std::uint32_t *c = coefficients_.data();
+        const std::uint32_t* c = coefficients_.data();
         for (std::size_t first = 0; first < view_.d; first += group, c += kHashes * kLanes) {
             for (std::size_t l = 0; l < kLanes && first + l < view_.d; ++l) {
                 std::fill(tile.lane, tile.lane + rows, 0U);
@@ -204,30 +227,28 @@ class Keyer {
     }
 
     template <class F>
-    bool row_major_keys(const Thresholds<F> &t, std::size_t from, std::size_t to, Key *out) const {
-        const auto hash = [&](const F *x, std::ptrdiff_t stride, std::size_t rows, Key *keys) {
+    bool row_major_keys(const Thresholds<F>& t, std::size_t from, std::size_t to, Key* out) const {
+        const auto hash = [&](const F* x, std::ptrdiff_t stride, std::size_t rows, Key* keys) {
             return loops<F>().hash_rows(t, x, stride, rows, view_.d, bits_, coefficients_.data(),
                                         keys);
         };
         if (view_.rows_contiguous<F>())
-            return hash(reinterpret_cast<const F *>(view_.at(from, 0)),
+            return hash(reinterpret_cast<const F*>(view_.at(from, 0)),
                         view_.row_stride / static_cast<std::ptrdiff_t>(sizeof(F)), to - from, out);
         const std::size_t most = std::max<std::size_t>(1, kTileValues / view_.d);
         std::vector<F> tile(most * view_.d);
         bool invalid = false;
         for (std::size_t r = from; r < to; r += most, out += most) {
             const std::size_t rows = std::min(most, to - r);
-            for (std::size_t i = 0; i < rows; ++i)
-                load(view_.dtype, view_.at(r + i, 0), view_.unit_stride, view_.d,
-                     tile.data() + i * view_.d);
+            load_rows(view_, r, rows, tile.data(), view_.d, 1);
             invalid |= hash(tile.data(), static_cast<std::ptrdiff_t>(view_.d), rows, out);
         }
         return invalid;
     }
 
     // Codes without a bound: floor(t / width), or the integers themselves.
-    bool wide_codes(std::size_t row, std::size_t unit, std::size_t rows, std::int64_t *out) const {
-        const char *at = view_.at(row, unit);
+    bool wide_codes(std::size_t row, std::size_t unit, std::size_t rows, std::int64_t* out) const {
+        const char* at = view_.at(row, unit);
         if (binning_.kind == Kind::integers) {
             load(view_.dtype, at, view_.row_stride, rows, out);
             return false;
@@ -244,7 +265,7 @@ class Keyer {
         return invalid;
     }
 
-    bool wide_keys(std::size_t from, std::size_t to, Key *out) const {
+    bool wide_keys(std::size_t from, std::size_t to, Key* out) const {
         std::int64_t code[kTileRows];
         const auto tile = std::make_unique<Tile<float>>();
         const bool negative = binning_.kind == Kind::width || !is_unsigned(view_.dtype);
@@ -270,13 +291,13 @@ class Keyer {
                     const std::size_t lane = u * kDigits + digit;
                     if ((any >> shift) == 0) continue;  // zeros add nothing
                     for (std::size_t i = 0; i < rows; ++i)
-                        tile->lane[i] =
-                            static_cast<std::uint32_t>(static_cast<std::uint64_t>(code[i]) >> shift) &
-                            mask;
-                    simd().accumulate(tile->lane, rows,
-                                      coefficients_.data() + lane / kLanes * kHashes * kLanes +
-                                          lane % kLanes,
-                                      tile->sums);
+                        tile->lane[i] = static_cast<std::uint32_t>(
+                                            static_cast<std::uint64_t>(code[i]) >> shift) &
+                                        mask;
+                    simd().accumulate(
+                        tile->lane, rows,
+                        coefficients_.data() + lane / kLanes * kHashes * kLanes + lane % kLanes,
+                        tile->sums);
                 }
                 if (u % 5 == 4) simd().fold(tile->sums, rows);
             }
@@ -285,7 +306,7 @@ class Keyer {
         return invalid;
     }
 
-    void edges_from_extent(int threads, const Poll &poll) {
+    void edges_from_extent(int threads, const Poll& poll) {
         std::vector<double> lo, hi;
         if (fits_float(view_.dtype))
             extent<float>(threads, poll, lo, hi);
@@ -300,8 +321,8 @@ class Keyer {
 
     // Least and greatest value of all, or of each unit. NaN is passed over here: keys() finds it.
     template <class F>
-    void extent(int threads, const Poll &poll, std::vector<double> &lo,
-                std::vector<double> &hi) const {
+    void extent(int threads, const Poll& poll, std::vector<double>& lo,
+                std::vector<double>& hi) const {
         constexpr F inf = std::numeric_limits<F>::infinity();
         const std::size_t tables = binning_.per_unit ? view_.d : 1;
         const bool by_unit = view_.unit_major();
@@ -311,10 +332,10 @@ class Keyer {
         std::vector<std::vector<F>> least(workers, std::vector<F>(tables, inf));
         std::vector<std::vector<F>> most(workers, std::vector<F>(tables, -inf));
         parallel_for((lines + block - 1) / block, threads, poll, [&](std::size_t task, int worker) {
-            F *const lo_w = least[static_cast<std::size_t>(worker)].data();
-            F *const hi_w = most[static_cast<std::size_t>(worker)].data();
+            F* const lo_w = least[static_cast<std::size_t>(worker)].data();
+            F* const hi_w = most[static_cast<std::size_t>(worker)].data();
             std::vector<F> copy;
-            const auto one = [&](const F *x, std::size_t count, std::size_t line) {
+            const auto one = [&](const F* x, std::size_t count, std::size_t line) {
                 if (binning_.per_unit && !by_unit)
                     loops<F>().extents(x, count, lo_w, hi_w);
                 else
@@ -326,13 +347,13 @@ class Keyer {
             const bool packed = view_.native<F>() && step == sizeof(F);
             if (packed && !binning_.per_unit && !by_unit &&
                 view_.row_stride == static_cast<std::ptrdiff_t>(sizeof(F) * view_.d)) {
-                one(reinterpret_cast<const F *>(view_.at(first, 0)), (last - first) * length, 0);
+                one(reinterpret_cast<const F*>(view_.at(first, 0)), (last - first) * length, 0);
                 return;
             }
             for (std::size_t line = first; line < last; ++line) {
-                const char *at = by_unit ? view_.at(0, line) : view_.at(line, 0);
+                const char* at = by_unit ? view_.at(0, line) : view_.at(line, 0);
                 if (packed) {
-                    one(reinterpret_cast<const F *>(at), length, line);
+                    one(reinterpret_cast<const F*>(at), length, line);
                 } else {
                     copy.resize(length);
                     load(view_.dtype, at, step, length, copy.data());
@@ -352,7 +373,7 @@ class Keyer {
     View view_;
     Binning binning_;
     std::vector<double> edges_;
-    unsigned bits_ = 64;
+    unsigned bits_ = 64, step_ = 64;  // of a code; of its place in an exact key
     bool exact_ = false;
     std::vector<std::uint32_t> coefficients_;
     std::unique_ptr<ThresholdTable<float>> f32_;

@@ -16,8 +16,8 @@
 
 namespace ibfast {
 
-using Fixed = __int128;               // a weight times 2^80
-constexpr int kFixedBits = 80;        // weights below 2^46 in all, each 0 or above 2^-40
+using Fixed = __int128;         // a weight times 2^80
+constexpr int kFixedBits = 80;  // weights below 2^46 in all, each 0 or above 2^-40
 constexpr double kMostWeight = 0x1p46, kLeastWeight = 0x1p-40;
 inline Fixed to_fixed(double v) {
     const double scaled = std::ldexp(v, kFixedBits);
@@ -35,88 +35,82 @@ class Buffer {
         std::size_t bytes = n * sizeof(T);
         if (bytes >= 2 * large) {
             bytes = (bytes + large - 1) / large * large;
-            p_ = static_cast<T *>(std::aligned_alloc(large, bytes));
+            p_ = static_cast<T*>(std::aligned_alloc(large, bytes));
 #if defined(__linux__)
             if (p_) madvise(p_, bytes, MADV_HUGEPAGE);
 #endif
         } else {
-            p_ = static_cast<T *>(std::malloc(std::max<std::size_t>(bytes, 1)));
+            p_ = static_cast<T*>(std::malloc(std::max<std::size_t>(bytes, 1)));
         }
         if (!p_) throw std::bad_alloc();
     }
     ~Buffer() { std::free(p_); }
-    Buffer(const Buffer &) = delete;
-    Buffer &operator=(const Buffer &) = delete;
-    T *data() { return p_; }
-    T &operator[](std::size_t i) { return p_[i]; }
-    const T &operator[](std::size_t i) const { return p_[i]; }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    T* data() { return p_; }
+    T& operator[](std::size_t i) { return p_[i]; }
+    const T& operator[](std::size_t i) const { return p_[i]; }
 
   private:
-    T *p_;
+    T* p_;
     std::size_t size_;
 };
 
-inline std::uint64_t mix(const Key &k) {  // Stafford 2011, variant 13
-    std::uint64_t z = k.lo ^ (k.hi * 0x9e3779b97f4a7c15) ^ (k.hi >> 29);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
+inline bool operator==(const Key& a, const Key& b) { return a.lo == b.lo && a.hi == b.hi; }
+inline std::uint64_t mix(const Key& k) {  // upper bits choose a part, lower ones a slot
+    const std::uint64_t z =
+        (k.lo ^ (k.hi * 0x9e3779b97f4a7c15) ^ (k.lo >> 32)) * 0xbf58476d1ce4e5b9;
+    return z ^ (z >> 32);
 }
 
 // The labels of n rows: classes, or rows of `k` probabilities; weights where given.
 struct Labels {
-    const std::uint32_t *hard = nullptr;
-    const double *soft = nullptr;     // (n, k)
-    const double *weights = nullptr;  // (n)
+    const std::uint32_t* hard = nullptr;
+    const double* soft = nullptr;     // (n, k)
+    const double* weights = nullptr;  // (n)
     std::size_t k = 0;                // classes; hard labels are below it
     double scale = 1;                 // a power of two for the weights
 
     bool weighted() const { return soft || weights; }
 };
 
-// A growing open-addressing index from 64-bit hashes to positions in a list that its owner keeps.
+// A growing open-addressing index of a list that its owner keeps.
 class Index {
   public:
-    static constexpr std::uint64_t kPosition = 0xffffffff;
-
-    // The position that same() accepts, or `count`, which the owner then adds to its list.
-    template <class Same>
-    std::uint32_t find_or_add(std::uint64_t hash, std::size_t count, const Same &same) {
-        if (count * 2 >= slots_.size()) grow(count);  // few collisions: they are mispredicted
-        const std::uint64_t tag = hash & ~kPosition;
-        for (std::size_t i = place(hash);; i = (i + 1) & mask_) {
-            const std::uint64_t slot = slots_[i];
+    // The position below `count` that same() accepts, or `count`, which the owner then appends.
+    // hash_of(position) gives the hash again when the index grows.
+    template <class Same, class HashOf>
+    std::uint32_t find_or_add(std::uint64_t hash, std::size_t count, const Same& same,
+                              const HashOf& hash_of) {
+        if (count * 3 >= slots_.size()) grow(count, hash_of);  // collisions are mispredicted
+        for (std::size_t i = hash & mask_;; i = (i + 1) & mask_) {
+            const std::uint32_t slot = slots_[i];
             if (slot == kEmpty) {
-                slots_[i] = tag | count;
-                return static_cast<std::uint32_t>(count);
+                slots_[i] = static_cast<std::uint32_t>(count);
+                return slots_[i];
             }
-            const auto position = static_cast<std::uint32_t>(slot & kPosition);
-            if ((slot & ~kPosition) == tag && same(position)) return position;
+            if (same(slot)) return slot;
         }
     }
     void clear() { std::fill(slots_.begin(), slots_.end(), kEmpty); }
 
   private:
-    static constexpr std::uint64_t kEmpty = kPosition;
+    static constexpr std::uint32_t kEmpty = 0xffffffff;
 
-    // A slot keeps the upper half of its hash, which says where it belongs.
-    std::size_t place(std::uint64_t slot) const { return (slot >> 32) & mask_; }
-
-    void grow(std::size_t count) {
-        if (count >= kPosition)
+    template <class HashOf>
+    void grow(std::size_t count, const HashOf& hash_of) {
+        if (count >= kEmpty)
             throw InvalidInput("acts: more than 2^32 cells in one part of the table");
-        std::vector<std::uint64_t> old(std::max<std::size_t>(64, slots_.size() * 2), kEmpty);
-        old.swap(slots_);
+        slots_.assign(std::max<std::size_t>(256, slots_.size() * 2), kEmpty);
         mask_ = slots_.size() - 1;
-        for (const std::uint64_t slot : old) {
-            if (slot == kEmpty) continue;
-            std::size_t i = place(slot);
+        for (std::uint32_t p = 0; p < count; ++p) {
+            std::size_t i = hash_of(p) & mask_;
             while (slots_[i] != kEmpty) i = (i + 1) & mask_;
-            slots_[i] = slot;
+            slots_[i] = p;
         }
     }
 
-    std::vector<std::uint64_t> slots_;
+    std::vector<std::uint32_t> slots_;
     std::size_t mask_ = 0;
 };
 
@@ -154,11 +148,11 @@ constexpr std::uint32_t kNoClass = 0xffffffff;
 template <class Amount>
 class CellTable {
   public:
-    std::uint32_t cell(const Key &key, std::uint64_t hash) {
+    std::uint32_t cell(const Key& key, std::uint64_t hash) {
         const std::size_t count = cells_.size();
-        const std::uint32_t i = index_.find_or_add(hash, count, [&](std::uint32_t p) {
-            return cells_[p].key.lo == key.lo && cells_[p].key.hi == key.hi;
-        });
+        const std::uint32_t i = index_.find_or_add(
+            hash, count, [&](std::uint32_t p) { return cells_[p].key == key; },
+            [&](std::uint32_t p) { return mix(cells_[p].key); });
         if (i == count) {
             Cell<Amount> c{};
             c.key = key;
@@ -169,38 +163,38 @@ class CellTable {
     }
     void count_rows(std::uint32_t cell, std::uint64_t n) { cells_[cell].count_rows(n); }
     void add(std::uint32_t cell, std::uint32_t label, Amount amount) {
-        Cell<Amount> &c = cells_[cell];
+        Cell<Amount>& c = cells_[cell];
         if (c.first_class == kNoClass) c.first_class = label;
         if (c.first_class == label) {
             c.first += amount;
             return;
         }
         const std::size_t count = others_.size();
-        const std::uint64_t hash = mix({cell, label});
-        const std::uint32_t i = other_index_.find_or_add(hash, count, [&](std::uint32_t p) {
-            return others_[p].cell == cell && others_[p].label == label;
-        });
+        const std::uint32_t i = other_index_.find_or_add(
+            mix({cell, label}), count,
+            [&](std::uint32_t p) { return others_[p].cell == cell && others_[p].label == label; },
+            [&](std::uint32_t p) { return mix({others_[p].cell, others_[p].label}); });
         if (i == count) others_.push_back({cell, label, 0});
         others_[i].amount += amount;
     }
     // All of a row's label: one class, or the classes of positive probability.
-    void add_row(const Key &key, std::uint64_t hash, const Labels &labels, std::size_t row);
+    void add_row(const Key& key, std::uint64_t hash, const Labels& labels, std::size_t row);
 
-    void merge(const CellTable &other) {
+    void merge(const CellTable& other) {
         std::vector<std::uint32_t> to;
         to.reserve(other.cells_.size());
-        for (const auto &c : other.cells_) {
+        for (const auto& c : other.cells_) {
             to.push_back(cell(c.key, mix(c.key)));
             count_rows(to.back(), c.rows(0));
             add(to.back(), c.first_class, c.first);
         }
-        for (const auto &o : other.others_) add(to[o.cell], o.label, o.amount);
+        for (const auto& o : other.others_) add(to[o.cell], o.label, o.amount);
     }
     std::vector<Amount> totals() const {
         std::vector<Amount> t;
         t.reserve(cells_.size());
-        for (const auto &c : cells_) t.push_back(c.first);
-        for (const auto &o : others_) t[o.cell] += o.amount;
+        for (const auto& c : cells_) t.push_back(c.first);
+        for (const auto& o : others_) t[o.cell] += o.amount;
         return t;
     }
     void clear() {
@@ -209,8 +203,8 @@ class CellTable {
         index_.clear();
         other_index_.clear();
     }
-    const std::vector<Cell<Amount>> &cells() const { return cells_; }
-    const std::vector<Other<Amount>> &others() const { return others_; }
+    const std::vector<Cell<Amount>>& cells() const { return cells_; }
+    const std::vector<Other<Amount>>& others() const { return others_; }
 
   private:
     Index index_, other_index_;
@@ -219,13 +213,13 @@ class CellTable {
 };
 
 template <>
-inline void CellTable<std::uint64_t>::add_row(const Key &key, std::uint64_t hash,
-                                              const Labels &labels, std::size_t row) {
+inline void CellTable<std::uint64_t>::add_row(const Key& key, std::uint64_t hash,
+                                              const Labels& labels, std::size_t row) {
     add(cell(key, hash), labels.hard ? labels.hard[row] : 0, 1);
 }
 
 template <>
-inline void CellTable<Fixed>::add_row(const Key &key, std::uint64_t hash, const Labels &labels,
+inline void CellTable<Fixed>::add_row(const Key& key, std::uint64_t hash, const Labels& labels,
                                       std::size_t row) {
     const double weight = labels.weights ? labels.weights[row] * labels.scale : 1.0;
     Fixed left = to_fixed(weight);
@@ -237,7 +231,7 @@ inline void CellTable<Fixed>::add_row(const Key &key, std::uint64_t hash, const 
         return;
     }
     // The last class takes what rounding left over, so that a row's mass is exactly its weight.
-    const double *p = labels.soft + row * labels.k;
+    const double* p = labels.soft + row * labels.k;
     const double sum = std::accumulate(p, p + labels.k, 0.0);
     std::size_t last = labels.k - 1;
     while (last > 0 && p[last] == 0) --last;
@@ -268,14 +262,14 @@ class Spectrum {
         else
             many_[count] += cells;
     }
-    void merge(const Spectrum &other) {
+    void merge(const Spectrum& other) {
         other.each([&](std::uint64_t count, std::uint64_t cells) { add(count, cells); });
     }
     template <class Visitor>
-    void each(Visitor &&visit) const {  // in order of the count
+    void each(Visitor&& visit) const {  // in order of the count
         for (std::uint64_t c = 1; c < kFew; ++c)
             if (few_[c]) visit(c, few_[c]);
-        for (const auto &[c, cells] : many_) visit(c, cells);
+        for (const auto& [c, cells] : many_) visit(c, cells);
     }
     double entropy(std::uint64_t n) const {
         double sum = 0, lost = 0;  // Neumaier 1974
@@ -300,7 +294,7 @@ class WeightEntropy {
     void add(Fixed part) {
         if (part > 0) sum_ += static_cast<Fixed>(std::ldexp(entropy_term(part, whole_), 100));
     }
-    void merge(const WeightEntropy &other) { sum_ += other.sum_; }
+    void merge(const WeightEntropy& other) { sum_ += other.sum_; }
     double value() const { return std::ldexp(static_cast<double>(sum_), -100); }
 
   private:
@@ -319,23 +313,23 @@ class Tally {
     Tally(std::size_t classes, Amount whole) : whole_(whole), classes_(classes, 0) {
         if constexpr (std::is_same<Amount, Fixed>::value) t_ = ty_ = WeightEntropy(whole);
     }
-    void add(const CellTable<Amount> &table) {
+    void add(const CellTable<Amount>& table) {
         const std::vector<Amount> totals = table.totals();
         for (std::size_t i = 0; i < totals.size(); ++i) {
-            const auto &c = table.cells()[i];
+            const auto& c = table.cells()[i];
             const std::uint64_t rows = c.rows(totals[i] <= 1 ? totals[i] : 2);
             singletons_ += rows == 1;
             t_.add(totals[i]);
             ty_.add(c.first);
             classes_[c.first_class] += c.first;
         }
-        for (const auto &o : table.others()) {
+        for (const auto& o : table.others()) {
             ty_.add(o.amount);
             classes_[o.label] += o.amount;
         }
         cells_ += totals.size();
     }
-    void merge(const Tally &other) {
+    void merge(const Tally& other) {
         cells_ += other.cells_;
         singletons_ += other.singletons_;
         t_.merge(other.t_);
@@ -365,8 +359,7 @@ class Tally {
     }
 
   private:
-    using Entropy =
-        std::conditional_t<std::is_same<Amount, Fixed>::value, WeightEntropy, Spectrum>;
+    using Entropy = std::conditional_t<std::is_same<Amount, Fixed>::value, WeightEntropy, Spectrum>;
     Amount whole_;
     std::uint64_t cells_ = 0, singletons_ = 0;
     Entropy t_, ty_;
@@ -375,8 +368,9 @@ class Tally {
 
 inline int threads_for(std::size_t work, int threads) {  // a thread earns its start
     constexpr std::size_t grain = std::size_t{1} << 16;
-    return static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(usable_threads(threads)),
-                                                  1 + work / grain));
+    if (work < grain) return 1;
+    return static_cast<int>(
+        std::min<std::size_t>(static_cast<std::size_t>(usable_threads(threads)), 1 + work / grain));
 }
 
 // The keys of some rows, sorted into parts by their hash, each with its row or, which saves a look
@@ -384,19 +378,25 @@ inline int threads_for(std::size_t work, int threads) {  // a thread earns its s
 // beforehand and no thread waits for another.
 class Records {
   public:
-    Records(const Keyer &keyer, const View &view, std::size_t from, std::size_t n, unsigned part_bits,
-            const std::uint32_t *classes, int threads, const Poll &poll)
+    Records(const Keyer& keyer, const View& view, std::size_t from, std::size_t n,
+            unsigned part_bits, const std::uint32_t* classes, int threads, const Poll& poll)
         : part_bits_(part_bits), n_(n), carries_classes_(classes), keys_(n), carried_(n) {
         const std::size_t fair = n / (4 * static_cast<std::size_t>(threads)) / 64 * 64;
         const std::size_t fits = (std::size_t{1} << 19) / view.d / 512 * 512;
         chunk_ = std::clamp<std::size_t>(std::min(fair, fits), 64, 8192);
         const std::size_t parts = std::size_t{1} << part_bits, chunks = (n + chunk_ - 1) / chunk_;
         offsets_.resize(chunks * (parts + 1));
-        parallel_for(chunks, threads, poll, [&](std::size_t task, int) {
+        struct Scratch {
+            std::vector<Key> keys;
+            std::vector<std::uint16_t> part;
+            std::vector<std::uint32_t> next;
+        };
+        std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
+        parallel_for(chunks, threads, poll, [&](std::size_t task, int worker) {
             const std::size_t first = task * chunk_, count = std::min(chunk_, n - first);
-            std::uint32_t *offset = offsets_.data() + task * (parts + 1);
-            Key *keys = keys_.data() + first;
-            std::uint32_t *carried = carried_.data() + first;
+            std::uint32_t* offset = offsets_.data() + task * (parts + 1);
+            Key* keys = keys_.data() + first;
+            std::uint32_t* carried = carried_.data() + first;
             const auto carry = [&](std::size_t i) {
                 return classes ? classes[first + i] : static_cast<std::uint32_t>(first + i);
             };
@@ -407,10 +407,11 @@ class Records {
                 for (std::size_t i = 0; i < count; ++i) carried[i] = carry(i);
                 return;
             }
-            Buffer<Key> unsorted(count);
-            Buffer<std::uint16_t> part(count);
+            auto& [unsorted, part, next] = scratch[static_cast<std::size_t>(worker)];
+            unsorted.resize(chunk_);
+            part.resize(chunk_);
+            next.assign(parts + 1, 0);
             keyer.keys(from + first, from + first + count, unsorted.data());
-            std::vector<std::uint32_t> next(parts + 1, 0);
             for (std::size_t i = 0; i < count; ++i) {
                 part[i] = static_cast<std::uint16_t>(mix(unsorted[i]) >> (64 - part_bits_));
                 ++next[part[i] + 1U];
@@ -428,10 +429,17 @@ class Records {
 
     bool carries_classes() const { return carries_classes_; }
 
+    std::size_t size(std::size_t part) const {
+        std::size_t n = 0;
+        for (std::size_t i = part; i < offsets_.size(); i += parts() + 1)
+            n += offsets_[i + 1] - offsets_[i];
+        return n;
+    }
+
     // visit(key, row or class) for all of one part.
     template <class Visitor>
-    void each(std::size_t part, Visitor &&visit) const {
-        const std::uint32_t *offset = offsets_.data() + part;
+    void each(std::size_t part, Visitor&& visit) const {
+        const std::uint32_t* offset = offsets_.data() + part;
         for (std::size_t first = 0; first < n_; first += chunk_, offset += parts() + 1)
             for (std::size_t i = first + offset[0]; i < first + offset[1]; ++i)
                 visit(keys_[i], carried_[i]);
@@ -451,36 +459,39 @@ class PartCounter {
   public:
     explicit PartCounter(std::size_t classes) : classes_(classes, 0) {}
 
-    void add(const Records &records, std::size_t part, const Labels &labels) {
-        keys_.clear();
-        counts_.clear();
-        cell_.clear();
-        label_.clear();
+    void add(const Records& records, std::size_t part, const Labels& labels) {
+        const bool classes = records.carries_classes(), labelled = labels.hard;
+        rows_ = records.size(part);
+        if (cell_.size() < rows_)
+            for (auto* v : {&cell_, &label_, &counts_}) v->resize(rows_);
+        if (keys_.size() < rows_) keys_.resize(rows_);
         index_.clear();
-        const bool classes = records.carries_classes();
-        records.each(part, [&](const Key &key, std::uint32_t carried) {
-            const std::size_t known = keys_.size();
-            const std::uint32_t cell = index_.find_or_add(mix(key), known, [&](std::uint32_t p) {
-                return keys_[p].lo == key.lo && keys_[p].hi == key.hi;
-            });
-            if (cell == known) {
-                keys_.push_back(key);
-                counts_.push_back(0);
+        n_keys_ = 0;
+        std::size_t i = 0;
+        records.each(part, [&](const Key& key, std::uint32_t carried) {
+            const std::uint32_t cell = index_.find_or_add(
+                mix(key), n_keys_, [&](std::uint32_t p) { return keys_[p] == key; },
+                [&](std::uint32_t p) { return mix(keys_[p]); });
+            if (cell == n_keys_) {
+                keys_[n_keys_] = key;
+                counts_[n_keys_++] = 0;
             }
             ++counts_[cell];
-            cell_.push_back(cell);
-            if (labels.hard) label_.push_back(classes ? carried : labels.hard[carried]);
+            cell_[i] = cell;
+            label_[i] = classes || !labelled ? carried : labels.hard[carried];
+            ++i;
         });
-        cells_ += keys_.size();
-        singletons_ += add_all(counts_, t_);
-        if (!labels.hard) return;
-        for (const std::uint32_t label : label_) ++classes_[label];
-        if (keys_.size() * labels.k <= 2 * cell_.size() + 64)
+        cells_ += n_keys_;
+        singletons_ += add_all(counts_.data(), n_keys_, t_);
+        labelled_ = labelled;
+        if (!labelled) return;
+        for (i = 0; i < rows_; ++i) ++classes_[label_[i]];
+        if (n_keys_ * labels.k <= 2 * rows_ + 64)
             add_dense(labels.k);
         else
             add_sparse();
     }
-    void merge(const PartCounter &other) {
+    void merge(const PartCounter& other) {
         cells_ += other.cells_;
         singletons_ += other.singletons_;
         t_.merge(other.t_);
@@ -492,41 +503,41 @@ class PartCounter {
         for (std::uint64_t v : classes_)
             if (v) y.add(v);
         const double h_t = t_.entropy(n);
-        return {n, cells_, singletons_, h_t, y.entropy(n), label_.empty() ? h_t : ty_.entropy(n)};
+        return {n, cells_, singletons_, h_t, y.entropy(n), labelled_ ? ty_.entropy(n) : h_t};
     }
 
   private:
     // Adds the counts above 0; returns how many are 1, which may be nearly all of them.
-    static std::uint64_t add_all(const std::vector<std::uint32_t> &counts, Spectrum &spectrum) {
+    static std::uint64_t add_all(const std::uint32_t* counts, std::size_t n, Spectrum& spectrum) {
         std::uint64_t ones = 0;
-        for (const std::uint32_t c : counts)
-            if (c > 1)
-                spectrum.add(c);
+        for (std::size_t i = 0; i < n; ++i)
+            if (counts[i] > 1)
+                spectrum.add(counts[i]);
             else
-                ones += c;
+                ones += counts[i];
         spectrum.add(1, ones);
         return ones;
     }
     void add_dense(std::size_t classes) {
-        pairs_.assign(keys_.size() * classes, 0);
-        for (std::size_t i = 0; i < cell_.size(); ++i) ++pairs_[cell_[i] * classes + label_[i]];
-        add_all(pairs_, ty_);
+        pairs_.assign(n_keys_ * classes, 0);
+        for (std::size_t i = 0; i < rows_; ++i) ++pairs_[cell_[i] * classes + label_[i]];
+        add_all(pairs_.data(), pairs_.size(), ty_);
     }
     void add_sparse() {
         pairs_.clear();
         pair_.clear();
         pair_index_.clear();
         std::uint64_t ones = 0;
-        for (std::size_t i = 0; i < cell_.size(); ++i) {
+        for (std::size_t i = 0; i < rows_; ++i) {
             if (counts_[cell_[i]] == 1) {
                 ++ones;
                 continue;
             }
             const Key pair{cell_[i], label_[i]};
             const std::size_t known = pair_.size();
-            const std::uint32_t p = pair_index_.find_or_add(mix(pair), known, [&](std::uint32_t q) {
-                return pair_[q].lo == pair.lo && pair_[q].hi == pair.hi;
-            });
+            const std::uint32_t p = pair_index_.find_or_add(
+                mix(pair), known, [&](std::uint32_t q) { return pair_[q] == pair; },
+                [&](std::uint32_t q) { return mix(pair_[q]); });
             if (p == known) {
                 pair_.push_back(pair);
                 pairs_.push_back(0);
@@ -534,29 +545,32 @@ class PartCounter {
             ++pairs_[p];
         }
         ty_.add(1, ones);
-        add_all(pairs_, ty_);
+        add_all(pairs_.data(), pairs_.size(), ty_);
     }
 
     Spectrum t_, ty_;
     std::uint64_t cells_ = 0, singletons_ = 0;
     std::vector<std::uint64_t> classes_;
     Index index_, pair_index_;
-    std::vector<Key> keys_, pair_;                             // of cells, of (cell, class)
-    std::vector<std::uint32_t> counts_, pairs_, cell_, label_;  // of those; of each row
+    bool labelled_ = false;
+    std::size_t rows_ = 0, n_keys_ = 0;                 // of this part, which the vectors outgrow
+    std::vector<std::uint32_t> cell_, label_, counts_;  // of each row; rows of each key
+    std::vector<Key> keys_, pair_;                      // cells; (cell, class)
+    std::vector<std::uint32_t> pairs_;                  // rows of each pair
 };
 
 // The same for weights and soft labels.
 class PartWeigher {
   public:
     PartWeigher(std::size_t classes, Fixed whole) : tally_(classes, whole) {}
-    void add(const Records &records, std::size_t part, const Labels &labels) {
+    void add(const Records& records, std::size_t part, const Labels& labels) {
         table_.clear();
-        records.each(part, [&](const Key &key, std::uint32_t row) {
+        records.each(part, [&](const Key& key, std::uint32_t row) {
             table_.add_row(key, mix(key), labels, row);
         });
         tally_.add(table_);
     }
-    void merge(const PartWeigher &other) { tally_.merge(other.tally_); }
+    void merge(const PartWeigher& other) { tally_.merge(other.tally_); }
     Summary summary(std::uint64_t n) const { return tally_.summary(n); }
 
   private:
@@ -565,8 +579,8 @@ class PartWeigher {
 };
 
 template <class Part>
-Summary summarise(const Records &records, const Labels &labels, const Part &empty, std::uint64_t n,
-                  int threads, const Poll &poll) {
+Summary summarise(const Records& records, const Labels& labels, const Part& empty, std::uint64_t n,
+                  int threads, const Poll& poll) {
     const std::size_t workers =
         std::min<std::size_t>(static_cast<std::size_t>(threads), records.parts());
     std::vector<Part> worker(workers, empty);
@@ -578,7 +592,7 @@ Summary summarise(const Records &records, const Labels &labels, const Part &empt
 }
 
 // Sum of the weights in fixed point, and the rows that have any.
-inline std::pair<Fixed, std::uint64_t> total_weight(const Labels &labels, std::size_t n) {
+inline std::pair<Fixed, std::uint64_t> total_weight(const Labels& labels, std::size_t n) {
     if (!labels.weights) return {to_fixed(1.0) * static_cast<Fixed>(n), n};
     Fixed whole = 0;
     std::uint64_t rows = 0;
@@ -599,8 +613,8 @@ class JointTable {
   public:
     JointTable() : parts_(std::size_t{1} << kTablePartBits) {}
 
-    void update(const Keyer &keyer, const View &view, const Labels &labels, int threads,
-                const Poll &poll) {
+    void update(const Keyer& keyer, const View& view, const Labels& labels, int threads,
+                const Poll& poll) {
         if (view.n > kSlabRows) {  // all or nothing
             JointTable fresh;
             for (std::size_t from = 0; from < view.n; from += kSlabRows)
@@ -611,7 +625,7 @@ class JointTable {
             add(keyer, view, 0, view.n, labels, threads, poll);
         }
     }
-    void merge(const JointTable &other) {
+    void merge(const JointTable& other) {
         if (&other == this) return merge(JointTable(other));
         for (std::size_t p = 0; p < parts_.size(); ++p) parts_[p].merge(other.parts_[p]);
         n_ += other.n_;
@@ -619,14 +633,14 @@ class JointTable {
     }
     Summary summary(std::size_t classes) const {
         Tally<Amount> tally(std::max<std::size_t>(classes, 1), whole_);
-        for (const auto &part : parts_) tally.add(part);
+        for (const auto& part : parts_) tally.add(part);
         return tally.summary(n_);
     }
     // For reading a table back: a cell, then its amounts.
-    void restore(const Key &key, std::uint64_t rows, const std::vector<std::uint32_t> &labels,
-                 const std::vector<Amount> &amounts) {
+    void restore(const Key& key, std::uint64_t rows, const std::vector<std::uint32_t>& labels,
+                 const std::vector<Amount>& amounts) {
         const std::uint64_t hash = mix(key);
-        CellTable<Amount> &table = parts_[hash >> (64 - kTablePartBits)];
+        CellTable<Amount>& table = parts_[hash >> (64 - kTablePartBits)];
         const std::uint32_t cell = table.cell(key, hash);
         table.count_rows(cell, rows);
         n_ += rows;
@@ -635,24 +649,24 @@ class JointTable {
             whole_ += amounts[i];
         }
     }
-    const std::vector<CellTable<Amount>> &parts() const { return parts_; }
+    const std::vector<CellTable<Amount>>& parts() const { return parts_; }
     std::uint64_t n() const { return n_; }
     Amount whole() const { return whole_; }
     std::size_t n_cells() const {
         std::size_t n = 0;
-        for (const auto &p : parts_) n += p.cells().size();
+        for (const auto& p : parts_) n += p.cells().size();
         return n;
     }
 
   private:
-    void add(const Keyer &keyer, const View &view, std::size_t from, std::size_t n, Labels labels,
-             int threads, const Poll &poll) {
+    void add(const Keyer& keyer, const View& view, std::size_t from, std::size_t n, Labels labels,
+             int threads, const Poll& poll) {
         const Records records(keyer, view, from, n, kTablePartBits, nullptr, threads, poll);
         if (labels.hard) labels.hard += from;
         if (labels.soft) labels.soft += from * labels.k;
         if (labels.weights) labels.weights += from;
         parallel_for(parts_.size(), threads, {}, [&](std::size_t part, int) {
-            records.each(part, [&](const Key &key, std::uint32_t row) {
+            records.each(part, [&](const Key& key, std::uint32_t row) {
                 parts_[part].add_row(key, mix(key), labels, row);
             });
         });

@@ -30,7 +30,7 @@ using Poll = std::function<void()>;
 
 namespace detail {
 
-inline std::atomic<bool> &forked() {
+inline std::atomic<bool>& forked() {
     static std::atomic<bool> flag{false};
     return flag;
 }
@@ -51,7 +51,7 @@ inline int quota_threads() {
 }
 
 inline int requested_threads() {
-    const char *text = std::getenv("OMP_NUM_THREADS");
+    const char* text = std::getenv("OMP_NUM_THREADS");
     const int value = text ? std::atoi(text) : 0;
     return value > 0 ? value : 1 << 20;
 }
@@ -105,8 +105,8 @@ class StandardFloat {
         std::fesetenv(FE_DFL_ENV);
     }
     ~StandardFloat() { std::fesetenv(&saved_); }
-    StandardFloat(const StandardFloat &) = delete;
-    StandardFloat &operator=(const StandardFloat &) = delete;
+    StandardFloat(const StandardFloat&) = delete;
+    StandardFloat& operator=(const StandardFloat&) = delete;
 
   private:
     std::fenv_t saved_;
@@ -115,11 +115,11 @@ class StandardFloat {
 // body(task, worker) for each task below `tasks`, worker below `threads`. The first exception (of
 // the lowest worker) is rethrown here; the tasks not yet begun are left out.
 template <class Body>
-void parallel_for(std::size_t tasks, int threads, const Poll &poll, const Body &body) {
+void parallel_for(std::size_t tasks, int threads, const Poll& poll, const Body& body) {
     using Clock = std::chrono::steady_clock;
     constexpr auto pause = std::chrono::milliseconds(50);
-    threads = std::max(1, std::min<int>(threads, static_cast<int>(std::min<std::size_t>(
-                                                     tasks, 1 << 10))));
+    threads = std::max(
+        1, std::min<int>(threads, static_cast<int>(std::min<std::size_t>(tasks, 1 << 10))));
     std::atomic<std::size_t> next{0};
     std::atomic<bool> stop{false};
     std::exception_ptr first;

@@ -34,12 +34,12 @@ struct Vector<float> {
         __mmask16 k = 0xffff;
         explicit operator bool() const { return k == 0xffff; }
     };
-    static Values load(const float *p) { return _mm512_loadu_ps(p); }
+    static Values load(const float* p) { return _mm512_loadu_ps(p); }
     static Values all(float v) { return _mm512_set1_ps(v); }
     static Values clamp(Values v, Values lo, Values hi) {
         return _mm512_min_ps(_mm512_max_ps(v, lo), hi);
     }
-    static void check(Valid &valid, Values v, Values lo, Values hi) {
+    static void check(Valid& valid, Values v, Values lo, Values hi) {
         valid.k = _mm512_mask_cmp_ps_mask(valid.k, v, lo, _CMP_GE_OQ);
         valid.k = _mm512_mask_cmp_ps_mask(valid.k, v, hi, _CMP_LE_OQ);
     }
@@ -60,8 +60,8 @@ struct Vector<float> {
         c = _mm512_sll_epi32(c, _mm_cvtsi32_si128(static_cast<int>(shift)));
         return _mm512_or_si512(c, lane);
     }
-    static Codes load(const u32 *p) { return _mm512_loadu_si512(p); }
-    static void store(u32 *p, Codes c) { _mm512_storeu_si512(p, c); }
+    static Codes load(const u32* p) { return _mm512_loadu_si512(p); }
+    static void store(u32* p, Codes c) { _mm512_storeu_si512(p, c); }
 };
 
 template <>
@@ -73,12 +73,12 @@ struct Vector<double> {
         __mmask8 k = 0xff;
         explicit operator bool() const { return k == 0xff; }
     };
-    static Values load(const double *p) { return _mm512_loadu_pd(p); }
+    static Values load(const double* p) { return _mm512_loadu_pd(p); }
     static Values all(double v) { return _mm512_set1_pd(v); }
     static Values clamp(Values v, Values lo, Values hi) {
         return _mm512_min_pd(_mm512_max_pd(v, lo), hi);
     }
-    static void check(Valid &valid, Values v, Values lo, Values hi) {
+    static void check(Valid& valid, Values v, Values lo, Values hi) {
         valid.k = _mm512_mask_cmp_pd_mask(valid.k, v, lo, _CMP_GE_OQ);
         valid.k = _mm512_mask_cmp_pd_mask(valid.k, v, hi, _CMP_LE_OQ);
     }
@@ -99,12 +99,10 @@ struct Vector<double> {
         c = _mm256_sll_epi32(c, _mm_cvtsi32_si128(static_cast<int>(shift)));
         return _mm256_or_si256(c, lane);
     }
-    static Codes load(const u32 *p) {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p));
+    static Codes load(const u32* p) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     }
-    static void store(u32 *p, Codes c) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i *>(p), c);
-    }
+    static void store(u32* p, Codes c) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), c); }
 };
 
 #elif defined(__AVX2__)
@@ -118,12 +116,12 @@ struct Vector<float> {
         Values k = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
         explicit operator bool() const { return _mm256_movemask_ps(k) == 0xff; }
     };
-    static Values load(const float *p) { return _mm256_loadu_ps(p); }
+    static Values load(const float* p) { return _mm256_loadu_ps(p); }
     static Values all(float v) { return _mm256_set1_ps(v); }
     static Values clamp(Values v, Values lo, Values hi) {
         return _mm256_min_ps(_mm256_max_ps(v, lo), hi);
     }
-    static void check(Valid &valid, Values v, Values lo, Values hi) {
+    static void check(Valid& valid, Values v, Values lo, Values hi) {
         valid.k = _mm256_and_ps(valid.k, _mm256_and_ps(_mm256_cmp_ps(v, lo, _CMP_GE_OQ),
                                                        _mm256_cmp_ps(v, hi, _CMP_LE_OQ)));
     }
@@ -143,12 +141,10 @@ struct Vector<float> {
         c = _mm256_sll_epi32(c, _mm_cvtsi32_si128(static_cast<int>(shift)));
         return _mm256_or_si256(c, lane);
     }
-    static Codes load(const u32 *p) {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p));
+    static Codes load(const u32* p) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     }
-    static void store(u32 *p, Codes c) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i *>(p), c);
-    }
+    static void store(u32* p, Codes c) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), c); }
 };
 
 template <>
@@ -160,12 +156,12 @@ struct Vector<double> {
         Values k = _mm256_castsi256_pd(_mm256_set1_epi32(-1));
         explicit operator bool() const { return _mm256_movemask_pd(k) == 0xf; }
     };
-    static Values load(const double *p) { return _mm256_loadu_pd(p); }
+    static Values load(const double* p) { return _mm256_loadu_pd(p); }
     static Values all(double v) { return _mm256_set1_pd(v); }
     static Values clamp(Values v, Values lo, Values hi) {
         return _mm256_min_pd(_mm256_max_pd(v, lo), hi);
     }
-    static void check(Valid &valid, Values v, Values lo, Values hi) {
+    static void check(Valid& valid, Values v, Values lo, Values hi) {
         valid.k = _mm256_and_pd(valid.k, _mm256_and_pd(_mm256_cmp_pd(v, lo, _CMP_GE_OQ),
                                                        _mm256_cmp_pd(v, hi, _CMP_LE_OQ)));
     }
@@ -187,8 +183,8 @@ struct Vector<double> {
         c = _mm_sll_epi32(c, _mm_cvtsi32_si128(static_cast<int>(shift)));
         return _mm_or_si128(c, lane);
     }
-    static Codes load(const u32 *p) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p)); }
-    static void store(u32 *p, Codes c) { _mm_storeu_si128(reinterpret_cast<__m128i *>(p), c); }
+    static Codes load(const u32* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+    static void store(u32* p, Codes c) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), c); }
 };
 
 #else
@@ -202,13 +198,13 @@ struct Vector {
         bool k = true;
         explicit operator bool() const { return k; }
     };
-    static Values load(const F *p) { return *p; }
+    static Values load(const F* p) { return *p; }
     static Values all(F v) { return v; }
     static Values clamp(Values v, Values lo, Values hi) {
         v = v > lo ? v : lo;
         return v < hi ? v : hi;
     }
-    static void check(Valid &valid, Values v, Values lo, Values hi) {
+    static void check(Valid& valid, Values v, Values lo, Values hi) {
         valid.k &= (v >= lo) & (v <= hi);
     }
     static Values nearest(Values least, Values position) {
@@ -221,8 +217,8 @@ struct Vector {
     static Codes count(Codes c, Values v, Values threshold) { return c + (v >= threshold); }
     static Codes none() { return 0; }
     static Codes join(Codes c, unsigned shift, Codes lane) { return c << shift | lane; }
-    static Codes load(const u32 *p) { return *p; }
-    static void store(u32 *p, Codes c) { *p = c; }
+    static Codes load(const u32* p) { return *p; }
+    static void store(u32* p, Codes c) { *p = c; }
 };
 
 #endif
@@ -233,11 +229,11 @@ struct Unit {
     using V = Vector<F>;
     typename V::Values valid_lo, valid_hi, origin, scale, first, last;
 
-    static IBFAST_INLINE Unit same(const Thresholds<F> &t, size_t i) {
+    static IBFAST_INLINE Unit same(const Thresholds<F>& t, size_t i) {
         return {V::all(t.valid_lo[i]), V::all(t.valid_hi[i]), V::all(t.origin[i]),
                 V::all(t.scale[i]),    V::all(t.first[i]),    V::all(t.last[i])};
     }
-    static IBFAST_INLINE Unit each(const Thresholds<F> &t, size_t i) {
+    static IBFAST_INLINE Unit each(const Thresholds<F>& t, size_t i) {
         return {V::load(t.valid_lo + i), V::load(t.valid_hi + i), V::load(t.origin + i),
                 V::load(t.scale + i),    V::load(t.first + i),    V::load(t.last + i)};
     }
@@ -245,17 +241,17 @@ struct Unit {
 
 // One code by comparing, and whether x is valid: for what the lattice leaves unsure or undone.
 template <class F>
-IBFAST_INLINE u32 settled_code(F x, const Thresholds<F> &t, size_t unit, bool &valid) {
+IBFAST_INLINE u32 settled_code(F x, const Thresholds<F>& t, size_t unit, bool& valid) {
     const size_t i = t.per_unit ? unit : 0;
     valid &= (x >= t.valid_lo[i]) & (x <= t.valid_hi[i]);
     if (!t.lattice) {
-        const F *sorted = t.sorted + (i << t.steps);
+        const F* sorted = t.sorted + (i << t.steps);
         u32 code = 0;
         for (u32 step = u32(1) << t.steps >> 1; step > 0; step >>= 1)
             code += x >= sorted[code + step - 1] ? step : 0;
         return code;
     }
-    const F *inner = t.inner + i * static_cast<size_t>(t.cells + 1);
+    const F* inner = t.inner + i * static_cast<size_t>(t.cells + 1);
     F position = (x - t.origin[i]) * t.scale[i];
     position = position > t.low ? position : t.low;
     position = position < t.high ? position : t.high;
@@ -273,13 +269,13 @@ struct Checks {
     typename V::Values nearest = V::all(F(1));
 };
 
-// lane |= codes << shift. position(x) is monotone in x, so further than the margin from every
+// (lane << shift) | codes. position(x) is monotone in x, so further than the margin from every
 // integer its integer part is the code.
 template <bool Ends, class F>
-IBFAST_INLINE typename Vector<F>::Codes add_codes(const Thresholds<F> &t, const Unit<F> &u,
-                                                  const F *x, unsigned shift,
+IBFAST_INLINE typename Vector<F>::Codes add_codes(const Thresholds<F>& t, const Unit<F>& u,
+                                                  const F* x, unsigned shift,
                                                   typename Vector<F>::Codes lane,
-                                                  Checks<F> &checks) {
+                                                  Checks<F>& checks) {
     using V = Vector<F>;
     const auto v = V::load(x);
     V::check(checks.valid, v, u.valid_lo, u.valid_hi);
@@ -287,12 +283,12 @@ IBFAST_INLINE typename Vector<F>::Codes add_codes(const Thresholds<F> &t, const 
     checks.nearest = V::nearest(checks.nearest, position);
     auto code = V::truncate(position);
     if (Ends) code = V::count(V::count(code, v, u.first), v, u.last);
-    return V::join(code, shift, lane);
+    return V::join(lane, shift, code);
 }
 
 template <bool Ends, class F>
-bool lattice_codes(const Thresholds<F> &t, size_t unit, const F *__restrict x, size_t rows,
-                   unsigned shift, u32 *__restrict lane) {
+bool lattice_codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, size_t rows,
+                   unsigned shift, u32* __restrict lane) {
     using V = Vector<F>;
     constexpr size_t run = 64;  // so that one unsure value costs no more than a run
     const Unit<F> u = Unit<F>::same(t, t.per_unit ? unit : 0);
@@ -304,20 +300,20 @@ bool lattice_codes(const Thresholds<F> &t, size_t unit, const F *__restrict x, s
         size_t r = from;
         for (; r + V::width <= end; r += V::width) {
             __builtin_prefetch(x + r + kTileRows);  // this unit's part of the next tile
-            V::store(lane + r, add_codes<Ends>(t, u, x + r, shift, V::load(lane + r), checks));
+            const auto code = add_codes<Ends>(t, u, x + r, 0, V::none(), checks);
+            V::store(lane + r, V::join(code, shift, V::load(lane + r)));
         }
         valid &= static_cast<bool>(checks.valid);
         if (__builtin_expect(!V::all_above(checks.nearest, V::all(t.margin)), 0))
             for (r = end; r > from;) lane[--r] &= below;
-        for (; r < end; ++r)
-            lane[r] |= settled_code(x[r], t, unit, valid) << shift;
+        for (; r < end; ++r) lane[r] |= settled_code(x[r], t, unit, valid) << shift;
     }
     return !valid;
 }
 
 template <class F>
-bool codes(const Thresholds<F> &t, size_t unit, const F *__restrict x, size_t rows, unsigned shift,
-           u32 *__restrict lane) {
+bool codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, size_t rows, unsigned shift,
+           u32* __restrict lane) {
     if (t.lattice)
         return t.ends ? lattice_codes<true>(t, unit, x, rows, shift, lane)
                       : lattice_codes<false>(t, unit, x, rows, shift, lane);
@@ -346,7 +342,7 @@ struct LaneSums {
     __m512i s[kHashes][2];
 
     template <bool First>
-    IBFAST_INLINE void add(const u32 *lanes, const u32 *coefficient) {
+    IBFAST_INLINE void add(const u32* lanes, const u32* coefficient) {
         const __m512i even = _mm512_load_si512(lanes), odd = _mm512_srli_epi64(even, 32);
         for (size_t h = 0; h < kHashes; ++h, coefficient += kLanes) {
             const __m512i p = _mm512_mul_epu32(even, _mm512_loadu_si512(coefficient));
@@ -359,8 +355,8 @@ struct LaneSums {
         return _mm512_and_si512(v, _mm512_set1_epi64(kMersenne31)) + _mm512_srli_epi64(v, 31);
     }
     IBFAST_INLINE void fold_all() {
-        for (auto &hash : s)
-            for (__m512i &v : hash) v = folded(v);
+        for (auto& hash : s)
+            for (__m512i& v : hash) v = folded(v);
     }
     IBFAST_INLINE __m256i quarter(size_t h) const {
         const __m512i v = s[h][0] + s[h][1];
@@ -370,7 +366,7 @@ struct LaneSums {
     alignas(64) u64 s[kHashes][kLanes];
 
     template <bool First>
-    IBFAST_INLINE void add(const u32 *lanes, const u32 *coefficient) {
+    IBFAST_INLINE void add(const u32* lanes, const u32* coefficient) {
         for (size_t h = 0; h < kHashes; ++h, coefficient += kLanes) {
 #if defined(__AVX2__)
             for (size_t i = 0; i < kLanes; i += 8) {
@@ -378,7 +374,7 @@ struct LaneSums {
                 const __m256i even = V::load(lanes + i), odd = _mm256_srli_epi64(even, 32);
                 const __m256i p = _mm256_mul_epu32(even, V::load(coefficient + i));
                 const __m256i q = _mm256_mul_epu32(odd, V::load(coefficient + i + 1));
-                auto *to = reinterpret_cast<__m256i *>(s[h] + i);
+                auto* to = reinterpret_cast<__m256i*>(s[h] + i);
                 to[0] = First ? p : to[0] + p;
                 to[1] = First ? q : to[1] + q;
             }
@@ -391,44 +387,67 @@ struct LaneSums {
         }
     }
     IBFAST_INLINE void fold_all() {
-        for (auto &hash : s)
-            for (u64 &v : hash) v = fold(v);
+        for (auto& hash : s)
+            for (u64& v : hash) v = fold(v);
     }
 #if defined(__AVX2__)
     IBFAST_INLINE __m256i quarter(size_t h) const {
-        const auto *v = reinterpret_cast<const __m256i *>(s[h]);
+        const auto* v = reinterpret_cast<const __m256i*>(s[h]);
         return (v[0] + v[1]) + (v[2] + v[3]);
     }
 #endif
 #endif
 
-    IBFAST_INLINE Key key() const {
+    // Over all lanes, not yet reduced modulo 2^31 - 1.
+    IBFAST_INLINE void total(u64* out) const {
 #if defined(__AVX2__)
         const __m256i a = quarter(0), b = quarter(1), c = quarter(2), d = quarter(3);
         const __m256i ab = _mm256_unpacklo_epi64(a, b) + _mm256_unpackhi_epi64(a, b);
         const __m256i cd = _mm256_unpacklo_epi64(c, d) + _mm256_unpackhi_epi64(c, d);
-        __m256i r = _mm256_permute2x128_si256(ab, cd, 0x20) +
-                    _mm256_permute2x128_si256(ab, cd, 0x31);
-        const __m256i p = _mm256_set1_epi64x(kMersenne31);
-        for (int i = 0; i < 3; ++i) r = _mm256_and_si256(r, p) + _mm256_srli_epi64(r, 31);
-        r = r - _mm256_and_si256(p, _mm256_cmpeq_epi64(r, p));  // r is at most 2^31 - 1
-        r = _mm256_permutevar8x32_epi32(r, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
-        Key key;
-        _mm_storeu_si128(reinterpret_cast<__m128i *>(&key), _mm256_castsi256_si128(r));
-        return key;
+        _mm256_storeu_si256(
+            reinterpret_cast<__m256i*>(out),
+            _mm256_permute2x128_si256(ab, cd, 0x20) + _mm256_permute2x128_si256(ab, cd, 0x31));
 #else
-        u64 total[kHashes] = {};
-        for (size_t h = 0; h < kHashes; ++h)
-            for (u64 v : s[h]) total[h] += v;
-        return key_of(total[0], total[1], total[2], total[3]);
+        for (size_t h = 0; h < kHashes; ++h) {
+            out[h] = 0;
+            for (u64 v : s[h]) out[h] += v;
+        }
 #endif
     }
 };
 
+// Keys of rows from their totals. Apart from the loop that sums, whose rows would wait for it.
+IBFAST_INLINE void reduce_rows(const u64* totals, size_t rows, Key* key) {
+    size_t r = 0;
+#if defined(__AVX512F__)
+    const __m512i p = _mm512_set1_epi64(kMersenne31);
+    for (; r + 2 <= rows; r += 2) {
+        __m512i v = _mm512_loadu_si512(totals + r * kHashes);
+        for (int i = 0; i < 3; ++i) v = _mm512_and_si512(v, p) + _mm512_srli_epi64(v, 31);
+        v = _mm512_maskz_mov_epi64(_mm512_cmpneq_epi64_mask(v, p), v);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(key + r), _mm512_cvtepi64_epi32(v));
+    }
+#elif defined(__AVX2__)
+    const __m256i p = _mm256_set1_epi64x(kMersenne31);
+    const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+    for (; r < rows; ++r) {
+        __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(totals + r * kHashes));
+        for (int i = 0; i < 3; ++i) v = _mm256_and_si256(v, p) + _mm256_srli_epi64(v, 31);
+        v = _mm256_andnot_si256(_mm256_cmpeq_epi64(v, p), v);
+        v = _mm256_permutevar8x32_epi32(v, even);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(key + r), _mm256_castsi256_si128(v));
+    }
+#endif
+    for (; r < rows; ++r) {
+        const u64* t = totals + r * kHashes;
+        key[r] = key_of(t[0], t[1], t[2], t[3]);
+    }
+}
+
 // The lanes of units [from, end), one group.
 template <class F>
-void settle_group(const Thresholds<F> &t, const F *x, size_t from, size_t end, unsigned bits,
-                  u32 *lane, bool &valid) {
+void settle_group(const Thresholds<F>& t, const F* x, size_t from, size_t end, unsigned bits,
+                  u32* lane, bool& valid) {
     for (size_t unit = from; unit < end; ++unit) {
         const size_t k = (unit - from) / kLanes, l = (unit - from) % kLanes;
         lane[l] |= settled_code(x[unit], t, unit, valid) << (k * bits);
@@ -437,49 +456,56 @@ void settle_group(const Thresholds<F> &t, const F *x, size_t from, size_t end, u
 
 // The lanes of a group of units by the lattice; false where that is unsure.
 template <bool PerUnit, bool Ends, class F>
-IBFAST_INLINE bool lattice_group(const Thresholds<F> &t, const F *x, size_t from, size_t end,
-                                 unsigned bits, const Unit<F> &shared, u32 *lanes, bool &valid) {
+IBFAST_INLINE bool lattice_group(const Thresholds<F>& t, const F* x, size_t from, size_t end,
+                                 unsigned bits, const Unit<F>& shared, u32* lanes, bool& valid) {
     using V = Vector<F>;
     constexpr size_t parts = kLanes / V::width;
     typename V::Codes lane[parts];
-    for (auto &part : lane) part = V::none();
+    for (auto& part : lane) part = V::none();
     Checks<F> checks;
-    unsigned shift = 0;
-    size_t unit = from;
-    for (; unit + kLanes <= end; unit += kLanes, shift += bits)
+    size_t unit = from + (end - from) / kLanes * kLanes;  // the last bits first
+    if (__builtin_expect(unit < end, 0)) {
+        // Fewer than kLanes units: whole vectors, then one by one.
+        for (size_t part = 0; part < parts; ++part) V::store(lanes + part * V::width, lane[part]);
+        size_t l = 0;
+        for (; unit + l + V::width <= end; l += V::width)
+            V::store(lanes + l, add_codes<Ends>(t, PerUnit ? Unit<F>::each(t, unit + l) : shared,
+                                                x + unit + l, bits, V::load(lanes + l), checks));
+        for (; unit + l < end; ++l) lanes[l] = settled_code(x[unit + l], t, unit + l, valid);
+        for (size_t part = 0; part < parts; ++part) lane[part] = V::load(lanes + part * V::width);
+    }
+#pragma GCC unroll 4
+    while (unit > from) {
+        unit -= kLanes;
         for (size_t part = 0; part < parts; ++part) {
             const size_t i = unit + part * V::width;
-            lane[part] = add_codes<Ends>(t, PerUnit ? Unit<F>::each(t, i) : shared, x + i, shift,
+            lane[part] = add_codes<Ends>(t, PerUnit ? Unit<F>::each(t, i) : shared, x + i, bits,
                                          lane[part], checks);
         }
+    }
     for (size_t part = 0; part < parts; ++part) V::store(lanes + part * V::width, lane[part]);
-    // Fewer than kLanes units are left: whole vectors, then one by one.
-    size_t l = 0;
-    for (; unit + l + V::width <= end; l += V::width)
-        V::store(lanes + l, add_codes<Ends>(t, PerUnit ? Unit<F>::each(t, unit + l) : shared,
-                                            x + unit + l, shift, V::load(lanes + l), checks));
-    for (; unit + l < end; ++l)
-        lanes[l] |= settled_code(x[unit + l], t, unit + l, valid) << shift;
     valid &= static_cast<bool>(checks.valid);
     return V::all_above(checks.nearest, V::all(t.margin));
 }
 
 template <bool Lattice, bool PerUnit, bool Ends, class F>
-bool hash_rows_as(const Thresholds<F> &t, const F *__restrict x, std::ptrdiff_t stride, size_t rows,
-                  size_t units, unsigned bits, const u32 *__restrict coefficient,
-                  Key *__restrict key) {
+bool hash_rows_as(const Thresholds<F>& t, const F* __restrict x, std::ptrdiff_t stride, size_t rows,
+                  size_t units, unsigned bits, const u32* __restrict coefficient,
+                  Key* __restrict key) {
     const size_t group = kLaneBits / bits * kLanes;
     const Unit<F> shared = Unit<F>::same(t, 0);
     bool valid = true;
-    const auto fill = [&](const F *row, size_t from, u32 *lanes) {
+    const auto fill = [&](const F* row, size_t from, u32* lanes) {
         const size_t end = from + group < units ? from + group : units;
-        if (!Lattice || __builtin_expect(!lattice_group<PerUnit, Ends>(t, row, from, end, bits,
-                                                                       shared, lanes, valid),
-                                         0)) {
+        if (!Lattice ||
+            __builtin_expect(
+                !lattice_group<PerUnit, Ends>(t, row, from, end, bits, shared, lanes, valid), 0)) {
             for (size_t l = 0; l < kLanes; ++l) lanes[l] = 0;
             settle_group(t, row, from, end, bits, lanes, valid);
         }
     };
+    constexpr size_t block = 64;
+    alignas(64) u64 totals[block * kHashes];
     for (size_t r = 0; r < rows; ++r, x += stride) {
         alignas(64) u32 lanes[kLanes];
         LaneSums sums;
@@ -491,24 +517,26 @@ bool hash_rows_as(const Thresholds<F> &t, const F *__restrict x, std::ptrdiff_t 
             sums.add<false>(lanes, coefficient + g * kHashes * kLanes);
         }
         if (units > group) sums.fold_all();
-        key[r] = sums.key();
+        sums.total(totals + r % block * kHashes);
+        if (r % block == block - 1 || r + 1 == rows)
+            reduce_rows(totals, r % block + 1, key + r / block * block);
     }
     return !valid;
 }
 
 template <class F>
-bool hash_rows(const Thresholds<F> &t, const F *x, std::ptrdiff_t stride, size_t rows, size_t units,
-               unsigned bits, const u32 *coefficient, Key *key) {
-    const auto as = !t.lattice   ? hash_rows_as<false, false, false, F>
-                    : t.per_unit ? (t.ends ? hash_rows_as<true, true, true, F>
-                                           : hash_rows_as<true, true, false, F>)
-                                 : (t.ends ? hash_rows_as<true, false, true, F>
-                                           : hash_rows_as<true, false, false, F>);
+bool hash_rows(const Thresholds<F>& t, const F* x, std::ptrdiff_t stride, size_t rows, size_t units,
+               unsigned bits, const u32* coefficient, Key* key) {
+    const auto as =
+        !t.lattice ? hash_rows_as<false, false, false, F>
+        : t.per_unit
+            ? (t.ends ? hash_rows_as<true, true, true, F> : hash_rows_as<true, true, false, F>)
+            : (t.ends ? hash_rows_as<true, false, true, F> : hash_rows_as<true, false, false, F>);
     return as(t, x, stride, rows, units, bits, coefficient, key);
 }
 
 template <class F>
-void extents(const F *__restrict x, size_t n, F *__restrict lo, F *__restrict hi) {
+void extents(const F* __restrict x, size_t n, F* __restrict lo, F* __restrict hi) {
     for (size_t i = 0; i < n; ++i) {
         lo[i] = x[i] < lo[i] ? x[i] : lo[i];
         hi[i] = x[i] > hi[i] ? x[i] : hi[i];
@@ -516,7 +544,7 @@ void extents(const F *__restrict x, size_t n, F *__restrict lo, F *__restrict hi
 }
 
 template <class F>
-void extent(const F *__restrict x, size_t n, F *lo, F *hi) {
+void extent(const F* __restrict x, size_t n, F* lo, F* hi) {
     constexpr size_t wide = 64;  // independent minima, to hide their latency
     F least[wide], most[wide];
     for (size_t l = 0; l < wide; ++l) least[l] = *lo, most[l] = *hi;
@@ -533,20 +561,20 @@ void extent(const F *__restrict x, size_t n, F *lo, F *hi) {
     }
 }
 
-void accumulate(const u32 *__restrict lane, size_t rows, const u32 *__restrict coefficient,
-                u64 *__restrict sums) {
+void accumulate(const u32* __restrict lane, size_t rows, const u32* __restrict coefficient,
+                u64* __restrict sums) {
     for (size_t h = 0; h < kHashes; ++h, sums += kTileRows) {
         const u32 c = coefficient[h * kLanes];
         size_t r = 0;
 #if defined(__AVX512F__)
         for (const __m512i all = _mm512_set1_epi64(c); r + 8 <= rows; r += 8) {
             const __m512i wide = _mm512_cvtepu32_epi64(Vector<double>::load(lane + r));
-            _mm512_storeu_si512(
-                sums + r, _mm512_loadu_si512(sums + r) + _mm512_mul_epu32(wide, all));
+            _mm512_storeu_si512(sums + r,
+                                _mm512_loadu_si512(sums + r) + _mm512_mul_epu32(wide, all));
         }
 #elif defined(__AVX2__)
         for (const __m256i all = _mm256_set1_epi64x(c); r + 4 <= rows; r += 4) {
-            auto *to = reinterpret_cast<__m256i *>(sums + r);
+            auto* to = reinterpret_cast<__m256i*>(sums + r);
             const __m256i wide = _mm256_cvtepu32_epi64(Vector<double>::load(lane + r));
             _mm256_storeu_si256(to, _mm256_loadu_si256(to) + _mm256_mul_epu32(wide, all));
         }
@@ -555,14 +583,31 @@ void accumulate(const u32 *__restrict lane, size_t rows, const u32 *__restrict c
     }
 }
 
-void fold_sums(u64 *sums, size_t rows) {
+void fold_sums(u64* sums, size_t rows) {
     for (size_t h = 0; h < kHashes; ++h, sums += kTileRows)
         for (size_t r = 0; r < rows; ++r) sums[r] = fold(sums[r]);
 }
 
-void finish(const u64 *__restrict sums, size_t rows, Key *__restrict key) {
+void finish(const u64* __restrict sums, size_t rows, Key* __restrict key) {
     for (size_t r = 0; r < rows; ++r, ++sums)
         key[r] = key_of(sums[0], sums[kTileRows], sums[2 * kTileRows], sums[3 * kTileRows]);
+}
+
+void pack_bytes(const u32* __restrict codes, size_t rows, size_t d, Key* __restrict key) {
+    constexpr size_t most = 1024;
+    unsigned char bytes[most + 16];
+    const size_t step = most / d, low = d < 8 ? d : 8, high = d - low;
+    const u64 low_mask = ~u64(0) >> (64 - 8 * low);
+    const u64 high_mask = high ? ~u64(0) >> (64 - 8 * high) : 0;
+    for (size_t from = 0; from < rows; from += step) {
+        const size_t end = from + step < rows ? from + step : rows, n = (end - from) * d;
+        for (size_t i = 0; i < n; ++i) bytes[i] = static_cast<unsigned char>(codes[from * d + i]);
+        for (size_t r = from; r < end; ++r) {
+            Key k;
+            __builtin_memcpy(&k, bytes + (r - from) * d, sizeof k);
+            key[r] = {k.lo & low_mask, k.hi & high_mask};
+        }
+    }
 }
 
 float half_value(std::uint16_t h) {
@@ -580,12 +625,12 @@ float half_value(std::uint16_t h) {
     return value;
 }
 
-void half_to_float(const std::uint16_t *__restrict x, size_t n, float *__restrict out) {
+void half_to_float(const std::uint16_t* __restrict x, size_t n, float* __restrict out) {
     size_t i = 0;
 #if defined(__AVX2__)
     for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(
-                                      reinterpret_cast<const __m128i *>(x + i))));
+        _mm256_storeu_ps(out + i,
+                         _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))));
 #endif
     for (; i < n; ++i) out[i] = half_value(x[i]);
 }
@@ -600,6 +645,7 @@ const Simd IBFAST_JOIN(simd_, IBFAST_LEVEL) = {
     accumulate,
     fold_sums,
     finish,
+    pack_bytes,
     half_to_float,
 };
 

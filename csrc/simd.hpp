@@ -8,10 +8,10 @@
 
 namespace ibfast {
 
-constexpr std::size_t kTileRows = 512;  // rows of a unit-major tile: its buffers stay in L1
-constexpr std::size_t kLanes = 16;      // units side by side in a row-major group
-constexpr unsigned kLaneBits = 28;      // codes packed in a lane: a digit of the hash
-constexpr std::size_t kHashes = 4;      // residues modulo 2^31 - 1 in a key
+constexpr std::size_t kTileRows = 1024;  // rows of a unit-major tile: its buffers stay in L1
+constexpr std::size_t kLanes = 16;       // units side by side in a row-major group
+constexpr unsigned kLaneBits = 28;       // codes packed in a lane: a digit of the hash
+constexpr std::size_t kHashes = 4;       // residues modulo 2^31 - 1 in a key
 constexpr std::uint32_t kMersenne31 = 0x7fffffff;
 
 struct Key {
@@ -30,12 +30,12 @@ struct Thresholds {
     // none further than `margin`; a position that near to an integer is settled by comparing.
     const F *origin, *scale;
     F low, high, margin;  // positions are clamped to [low, high]
-    const F *inner;       // cells + 1 a unit, of which 1 .. cells-1 are used
+    const F* inner;       // cells + 1 a unit, of which 1 .. cells-1 are used
     std::int32_t cells;
     bool ends;              // whether there are thresholds at the ends:
     const F *first, *last;  // NaN where there is none
     // Search: thresholds of each unit, padded with NaN to 2^steps.
-    const F *sorted;
+    const F* sorted;
     std::int32_t steps;
 };
 
@@ -43,33 +43,35 @@ struct Thresholds {
 template <class F>
 struct Loops {
     // lane[r] |= code(x[r]) << shift, for values of one unit.
-    bool (*codes)(const Thresholds<F> &, std::size_t unit, const F *x, std::size_t rows,
-                  unsigned shift, std::uint32_t *lane);
+    bool (*codes)(const Thresholds<F>&, std::size_t unit, const F* x, std::size_t rows,
+                  unsigned shift, std::uint32_t* lane);
     // The keys of rows of `units` values, `stride` apart, with codes of `bits` bits. A group holds
     // w = kLaneBits / bits codes a lane: lane l of group g those of units (g w + k) kLanes + l, at
     // bit k bits. Its factors are coefficient[g][hash][l], with one entry more at the end.
-    bool (*hash_rows)(const Thresholds<F> &, const F *x, std::ptrdiff_t stride, std::size_t rows,
-                      std::size_t units, unsigned bits, const std::uint32_t *coefficient, Key *key);
+    bool (*hash_rows)(const Thresholds<F>&, const F* x, std::ptrdiff_t stride, std::size_t rows,
+                      std::size_t units, unsigned bits, const std::uint32_t* coefficient, Key* key);
     // Least and greatest of x[0..n) and *lo, *hi; NaN is passed over.
-    void (*extent)(const F *x, std::size_t n, F *lo, F *hi);
+    void (*extent)(const F* x, std::size_t n, F* lo, F* hi);
     // The same at each of n places.
-    void (*extents)(const F *x, std::size_t n, F *lo, F *hi);
+    void (*extents)(const F* x, std::size_t n, F* lo, F* hi);
 };
 
 struct Simd {
-    const char *name;
+    const char* name;
     Loops<float> f32;
     Loops<double> f64;
     // The same from lanes of many rows. sums[hash][r] (kTileRows apart) += lane[r] *
     // coefficient[hash * kLanes]; to be folded after every 16 lanes; then key[r] of the sums.
-    void (*accumulate)(const std::uint32_t *lane, std::size_t rows,
-                       const std::uint32_t *coefficient, std::uint64_t *sums);
-    void (*fold)(std::uint64_t *sums, std::size_t rows);
-    void (*finish)(const std::uint64_t *sums, std::size_t rows, Key *key);
-    void (*half_to_float)(const std::uint16_t *x, std::size_t n, float *out);
+    void (*accumulate)(const std::uint32_t* lane, std::size_t rows,
+                       const std::uint32_t* coefficient, std::uint64_t* sums);
+    void (*fold)(std::uint64_t* sums, std::size_t rows);
+    void (*finish)(const std::uint64_t* sums, std::size_t rows, Key* key);
+    // key[r] = codes[r d .. r d + d) as bytes, d at most 16.
+    void (*pack_bytes)(const std::uint32_t* codes, std::size_t rows, std::size_t d, Key* key);
+    void (*half_to_float)(const std::uint16_t* x, std::size_t n, float* out);
 };
 
-const Simd &simd();                  // the level in use
-bool select_simd(const char *name);  // false where it is not built or the machine lacks it
+const Simd& simd();                  // the level in use
+bool select_simd(const char* name);  // false where it is not built or the machine lacks it
 
 }  // namespace ibfast

@@ -1,5 +1,6 @@
 """The one place where arguments are validated and viewed."""
 
+import math
 import operator
 import sys
 from typing import Any, Literal, NamedTuple
@@ -205,7 +206,7 @@ def check_units(units: str) -> float:
     if units == "bits":
         return 1.0
     if units == "nats":
-        return float(np.log(2.0))
+        return math.log(2.0)
     raise ValueError(f"units: {units!r}; expected 'bits' or 'nats'")
 
 

@@ -112,10 +112,9 @@ class Edges:
             raise ValueError(f"edges: shape {edges.shape}; expected (m,) or (d, m), m at least 1")
         if edges.shape[-1] > _MOST_BINS:
             raise ValueError(f"edges: {edges.shape[-1]}; expected at most {_MOST_BINS}")
-        if np.isnan(edges).any() or not (edges[..., 1:] >= edges[..., :-1]).all():
-            raise ValueError("edges: they do not increase, or are NaN; expected increasing numbers")
         edges.flags.writeable = False
         object.__setattr__(self, "edges", edges)
+        self._compile("raise")  # edges that do not increase are refused there
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Edges) and np.array_equal(self._array, other._array)
@@ -125,7 +124,7 @@ class Edges:
 
     @property
     def _array(self) -> npt.NDArray[np.float64]:
-        return np.asarray(self.edges, dtype=np.float64)
+        return self.edges  # type: ignore[return-value]  # an array, since __post_init__
 
     @property
     def data_dependent(self) -> bool:
@@ -260,9 +259,11 @@ def as_binning(bins: Any, range: Range | None = None) -> Binning:
         if range is not None:
             raise ValueError(f"range: {range!r}; expected none where bins is {bins!r}")
         return bins
+    if isinstance(bins, int) and not isinstance(bins, bool):
+        return Uniform(bins, range)
     if isinstance(bins, (bool, np.bool_, str)):
         raise TypeError(f"bins: {bins!r}; expected an integer, an array of edges or a binning")
-    if hasattr(bins, "__index__") and np.ndim(bins) == 0:
+    if np.ndim(bins) == 0 and hasattr(bins, "__index__"):
         return Uniform(bins, range)
     if np.ndim(bins) == 0:
         raise TypeError(f"bins: {bins!r}; expected an integer, an array of edges or a binning")
@@ -357,9 +358,7 @@ def discretise(
            [1, 2]])
     """
     view = view_acts(acts)
-    compiled = compile_binning(
-        as_binning(bins, range), view, per_unit=per_unit, outside=outside
-    )
+    compiled = compile_binning(as_binning(bins, range), view, per_unit=per_unit, outside=outside)
     return _core.discretise(view.array, view.bfloat16, compiled, check_threads(threads))
 
 

@@ -31,11 +31,11 @@ _KINDS = {"f": "floating point", "i": "signed integer", "u": "unsigned integer",
 
 
 class Joint(NamedTuple):
-    """Sparse counts in order of cell and class; entry i counts `label[i]` in `cell[i]`."""
+    """Sparse counts in order of cell and class; entry i is `total[i]` of `label[i]` in `cell[i]`."""
 
     cell: npt.NDArray[np.int64]
     label: npt.NDArray[np.int64]
-    count: npt.NDArray[Any]
+    total: npt.NDArray[Any]
 
 
 class JointCounts:
@@ -264,7 +264,7 @@ class JointCounts:
         Returns
         -------
         Joint
-            Arrays `cell`, `label` and `count` of equal length; cells are numbered in key order.
+            Arrays `cell`, `label` and `total` of equal length; cells are numbered in key order.
         """
         if self._table is None:
             none = np.zeros(0, dtype=np.int64)
@@ -320,9 +320,7 @@ class JointCounts:
         if zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
             raise ValueError("data: the checksum of a JointCounts is wrong: truncated or damaged")
         header = json.loads(data[_HEAD.size : _HEAD.size + length])
-        out = cls(
-            from_dict(header["binning"]), header["n_classes"], outside=header["outside"]
-        )
+        out = cls(from_dict(header["binning"]), header["n_classes"], outside=header["outside"])
         out._units, out._kind = header["units"], header["kind"]
         if header["lengths"]:
             flat = np.frombuffer(data[_HEAD.size + length : -4], dtype="<u8").astype(np.uint64)

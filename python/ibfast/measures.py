@@ -5,7 +5,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ibfast import _core
 from ibfast._arrays import (
@@ -82,10 +81,14 @@ def _saturated(n: Any, n_singletons: Any) -> Any:
     return n_singletons >= _SATURATED * n
 
 
+def _positive(value: Any) -> Any:
+    """No plug-in estimate is negative: what is below 0 is rounding."""
+    return np.maximum(value, 0.0) if isinstance(value, np.ndarray) else max(value, 0.0)
+
+
 def _label_information(h_t: Any, h_y: Any, h_ty: Any) -> Any:
-    # In this order I(T;Y) is exactly H(Y) where every cell holds one class. No plug-in estimate is
-    # negative: what is below 0 is rounding.
-    return np.maximum(h_y - (h_ty - h_t), 0.0)
+    # In this order I(T;Y) is exactly H(Y) where every cell holds one class.
+    return _positive(h_y - (h_ty - h_t))
 
 
 def _measure(
@@ -98,8 +101,8 @@ def _measure(
     weights: Any,
     outside: str,
     threads: int,
-) -> npt.NDArray[np.float64]:
-    """Rows of n, n_cells, n_singletons, H(T), H(Y), H(T,Y), H(X), H(T,X); 1-D for 2-D acts."""
+) -> Any:
+    """Rows of n, n_cells, n_singletons, H(T), H(Y), H(T,Y), H(X), H(T,X); floats for 2-D acts."""
     view = view_acts(acts)
     if view.n >= 2**32 - 1:
         raise ValueError(f"acts: {view.n} rows; expected fewer than 2**32: stream into JointCounts")
@@ -114,7 +117,7 @@ def _measure(
         None if inputs is None else view_classes("inputs", inputs, view),
         check_threads(threads),
     )
-    return summary[0] if view.repeats is None else summary.T
+    return summary[0].tolist() if view.repeats is None else summary.T
 
 
 def mutual_info(
@@ -194,7 +197,7 @@ def mutual_info(
     if np.any(_saturated(n, singletons)):
         _warn_saturated(n, singletons, 2)
     value = _label_information(h_t, h_y, h_ty) * scale
-    return value if np.ndim(value) else float(value)
+    return value
 
 
 def entropy(
@@ -245,7 +248,7 @@ def entropy(
     if np.any(_saturated(n, singletons)):
         _warn_saturated(n, singletons, 2)
     value = h_t * scale
-    return value if np.ndim(value) else float(value)
+    return value
 
 
 def layer_information(
@@ -315,9 +318,9 @@ def layer_information(
     return out
 
 
-def information(counts: JointCounts, *, exhaustive: bool = False, units: str = "bits") -> (
-    LayerInformation
-):
+def information(
+    counts: JointCounts, *, exhaustive: bool = False, units: str = "bits"
+) -> LayerInformation:
     """The same as `layer_information`, from streamed and merged counts.
 
     Parameters
@@ -377,17 +380,21 @@ def _layer(
     h_x: Any = 0.0,
     h_tx: Any = None,
 ) -> LayerInformation:
-    given_x = h_t * 0.0 if h_tx is None else np.maximum(h_tx - h_x, 0.0)
-    floats = (h_t - given_x, _label_information(h_t, h_y, h_ty), h_t, given_x, h_y)
+    given_x = h_t * 0.0 if h_tx is None else _positive(h_tx - h_x)
     saturated = _saturated(n, singletons)
-    if np.ndim(n):
-        counts = (np.asarray(v).astype(np.int64) for v in (n, cells, singletons))
-        return LayerInformation(*(v * scale for v in floats), *counts, saturated, units)
+    if isinstance(n, np.ndarray):
+        n, cells, singletons = (v.astype(np.int64) for v in (n, cells, singletons))
+    else:
+        n, cells, singletons = (int(v) for v in (n, cells, singletons))
     return LayerInformation(
-        *(float(v * scale) for v in floats),
-        int(n),
-        int(cells),
-        int(singletons),
-        bool(saturated),
-        units,
+        i_xt=(h_t - given_x) * scale,
+        i_ty=_label_information(h_t, h_y, h_ty) * scale,
+        h_t=h_t * scale,
+        h_t_given_x=given_x * scale,
+        h_y=h_y * scale,
+        n=n,
+        n_cells=cells,
+        n_singletons=singletons,
+        saturated=saturated,
+        units=units,
     )
