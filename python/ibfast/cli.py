@@ -32,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="What the layers of a neural network know: information planes, fast and exact.",
 )
 _out = Console()
@@ -255,14 +256,12 @@ def _load_activations(
     file: Path, labels: str | None
 ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any] | None]:
     """Read layers, labels and the numbers of the epochs, if any, from an .npz file."""
-    try:
-        arrays = np.load(file)
-    except zipfile.BadZipFile:
-        arrays = None
-    if not isinstance(arrays, np.lib.npyio.NpzFile):
-        raise ValueError(f"{file} is not an .npz file")
-    with arrays:
-        layers = dict(arrays)
+    with file.open("rb") as stream:
+        if not zipfile.is_zipfile(stream):
+            raise ValueError(f"{file} is not an .npz file")
+        stream.seek(0)
+        with np.load(stream) as arrays:
+            layers = dict(arrays)
     keys = ("labels", "y") if labels is None else (labels,)
     found = [key for key in keys if key in layers]
     if not found:

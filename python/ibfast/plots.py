@@ -41,7 +41,7 @@ def plot_information_plane(plane: xr.Dataset, ax: Axes) -> Axes:
         The same.
     """
     epochs = np.maximum(plane.epoch.values, 1)  # epoch 0 has no place on a log scale
-    norm = LogNorm(1, max(2, epochs[-1]))
+    norm = LogNorm(1, max(10, epochs[-1]))
     colours = matplotlib.colormaps["viridis"]
     handles = []
     for place, name in enumerate(_layer_names(plane)):
@@ -123,7 +123,9 @@ def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes) -> Axes:
         layer = values.isel(layer=place)
         mean, sd = layer.mean("seed"), layer.std("seed")
         ax.fill_between(plane.epoch, mean - sd, mean + sd, color=colour, alpha=0.18, lw=0)
-        ax.plot(plane.epoch, mean, color=colour, lw=1.6, label=label)
+        marker = "." if plane.sizes["epoch"] == 1 else None
+        ax.plot(plane.epoch, mean, color=colour, lw=1.6, marker=marker, label=label)
+    top = max(float(values.max()), 1e-3)
     if name == "i_xt":
         top = np.log2(plane.attrs["samples"])
         ax.axhline(top, color=_GREY, lw=0.8, ls="--", zorder=0)
@@ -140,8 +142,8 @@ def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes) -> Axes:
         )
     # Linear from 0 to 1, so that the state before training is there too.
     ax.set_xscale("symlog", linthresh=1, linscale=0.4)
-    ax.set(xlabel="epoch", ylabel=_axis_label(values), xlim=(0, max(1, plane.epoch[-1])))
-    ax.set_ylim(0, 1.08 * max(float(values.max()), 1e-3))
+    ax.set(xlabel="epoch", ylabel=_axis_label(values), xlim=(0, max(10, plane.epoch[-1])))
+    ax.set_ylim(0, 1.08 * top)
     return ax
 
 

@@ -224,7 +224,7 @@ def log_checkpoints(epochs: int, count: int = 110, include: Iterable[int] = ()) 
     # Early epochs round to the same number: ask for more until enough are left.
     asked = count - 1
     while True:
-        spaced = {0, *np.geomspace(1, epochs, asked).round().astype(int).tolist()}
+        spaced = {0, *np.geomspace(epochs, 1, asked).round().astype(int).tolist()}
         if len(spaced) >= count:
             return sorted(spaced | extra)
         asked += 1

@@ -1,0 +1,204 @@
+import errno
+import re
+import subprocess
+import sys
+
+import ibfast
+import numpy as np
+import pytest
+from ibfast import cli, store
+from typer.testing import CliRunner
+
+TOY = ["run", "--seeds", "2", "--epochs", "12", "--checkpoints", "5"]
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def error_of(*arguments, code=2):
+    """The one line of an error."""
+    lines = call(*arguments, code=code).stderr.strip().splitlines()
+    return lines[-1]
+
+
+@pytest.fixture
+def acts(tmp_path):
+    rng = np.random.default_rng(0)
+    layers = {"hidden": rng.uniform(0, 2, (3, 60, 2)), "out": rng.uniform(0, 1, (3, 60, 1))}
+    np.savez(tmp_path / "acts.npz", **layers, labels=rng.integers(0, 2, 60), epochs=[0, 4, 9])
+    return tmp_path / "acts.npz"
+
+
+def test_help_names_every_command_and_option():
+    text = call("--help").stdout
+    assert all(command in text for command in ("run", "plot", "measure", "info"))
+    text = call("run", "--help").stdout
+    options = (
+        "seeds epochs lr batch-size widths activation train-fraction bins checkpoints seed "
+        "threads out overwrite quiet"
+    )
+    assert all(f"--{option}" in text for option in options.split())
+    assert "[12-10-7-5-4-4-3-2]" in text
+
+
+def test_run_prints_tables_and_writes_a_folder(tmp_path):
+    text = call(*TOY, "--out", tmp_path / "run").stdout
+    assert "peak at epoch" in text
+    assert "saturated" in text
+    assert "layers 1 to 3 are pinned near 12 bits (saturated)" in text
+    assert "against the authors' 20 networks: z" in text
+    assert "largest |z|" in text
+    assert "training" in text
+    assert "measuring" in text
+    assert store.open_run(tmp_path / "run")[1]["complete"]
+
+
+def test_run_takes_every_option(tmp_path):
+    options = (
+        "--seeds 1 --epochs 3 --lr 0.01 --batch-size 999 --widths 12-4-2 --activation relu "
+        "--train-fraction 0.5 --bins 7 --checkpoints 2 --seed 3 --threads 1 --quiet"
+    )
+    result = call("run", *options.split(), "--out", tmp_path / "run")
+    assert result.output == ""
+    plane, info = store.open_run(tmp_path / "run")
+    assert plane.epoch.values.tolist() == [0, 3]
+    assert plane.layer.attrs["names"] == ["relu 4", "softmax 2"]
+    asked = {"lr": 0.01, "batch_size": 999, "train_fraction": 0.5, "bins": "7", "seed": 3}
+    assert asked.items() <= info["experiment"].items()
+
+
+def test_run_goes_to_runs_by_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call("run", "--seeds", 1, "--epochs", 1, "--widths", "12,2", "--quiet")
+    assert store.is_run(tmp_path / "runs" / "szt")
+
+
+def test_run_asks_for_overwrite(tmp_path):
+    small = ("run", "--seeds", 1, "--epochs", 1, "--widths", "12-2", "--out", tmp_path / "run")
+    call(*small)
+    assert "run exists: choose another folder, or overwrite it" in error_of(*small)
+    call(*small, "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "ibfast: preset must be one of szt"),
+        (["--widths", "12-x-2"], "ibfast: widths must be like 12-10-7-2; got '12-x-2'"),
+        (["--widths", "11-2"], r"ibfast: inputs must have shape \(n, 11\)"),
+        (["--bins", "0"], "ibfast: bins must be a number such as 30"),
+        (["--lr", "-1"], "ibfast: lr must be positive"),
+        (["--seeds", "0"], "ibfast: seeds must be at least 1"),
+        (["--activation", "step"], "ibfast: activation must be one of tanh"),
+        (["--activation", "relu", "--epochs", "1"], "ibfast: "),
+        (["--epochs", "x"], "epochs"),
+        (["--no-such-option"], "no-such-option"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, arguments, message):
+    line = error_of("run", *arguments, "--out", tmp_path / "run")
+    assert re.search(message, line)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path, monkeypatch):
+    def disk_full(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "save_info", disk_full)
+    line = error_of(*TOY, "--out", tmp_path / "run", code=1)
+    assert line.startswith("ibfast: cannot write")
+    assert line.endswith("No space left on device; nothing was left there")
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_keeps_a_partial_run(tmp_path, monkeypatch):
+    def interrupt(self, task, completed):
+        if completed == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.Progress, "update", interrupt)
+    text = call(*TOY, "--out", tmp_path / "run", code=130).stdout
+    assert "interrupted: measured up to epoch" in text
+    assert store.open_run(tmp_path / "run")[1]["complete"] is False
+
+
+def test_plot_draws_again(tmp_path):
+    call(*TOY, "--out", tmp_path / "run", "--quiet")
+    figure = tmp_path / "run" / "figures" / "information_plane.png"
+    before = figure.read_bytes()
+    figure.unlink()
+    assert "information_plane.png" in call("plot", tmp_path / "run").stdout
+    assert figure.read_bytes() == before
+    assert "is not a run folder" in error_of("plot", tmp_path)
+
+
+def test_measure_prints_and_saves_the_plane(acts):
+    text = call("measure", acts, "--bins", "5").stdout
+    assert "1: hidden" in text
+    assert "peak at epoch" in text
+    plane, info = store.open_run(acts.with_name("acts-plane"))
+    assert plane.epoch.values.tolist() == [0, 4, 9]
+    with np.load(acts) as arrays:
+        one = ibfast.layer_information(arrays["hidden"][1], arrays["labels"], bins=5)
+    assert plane.i_ty.sel(epoch=4, layer=1).item() == one.i_ty
+    assert info["bins"] == "5"
+
+
+def test_measure_one_epoch_says_what_is_saturated(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "a.npz", h=rng.random((40, 5)), target=rng.integers(0, 2, 40))
+    out = tmp_path / "plane"
+    text = call("measure", tmp_path / "a.npz", "--labels", "target", "--out", out).stdout
+    assert "peak" not in text.split("pinned")[0]
+    assert "layer 1 is pinned near 5.322 bits (saturated)" in text
+    assert "use coarser bins or more rows" in text
+    again = ("measure", tmp_path / "a.npz", "--labels", "target", "--out", out)
+    assert "exists" in error_of(*again)
+    assert call(*again, "--overwrite", "--exhaustive", "--quiet").output == ""
+
+
+def test_measure_refuses_what_it_cannot_read(tmp_path, acts):
+    np.savez(tmp_path / "none.npz", h=np.zeros((3, 1)))
+    assert "no labels under labels or y; its arrays are h" in error_of(
+        "measure", tmp_path / "none.npz"
+    )
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    assert error_of("measure", tmp_path / "a.npy").endswith("a.npy is not an .npz file")
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    assert error_of("measure", tmp_path / "bad.npz").endswith("bad.npz is not an .npz file")
+    assert "No such file" in error_of("measure", tmp_path / "missing.npz")
+    assert "no labels under t" in error_of("measure", acts, "--labels", "t")
+
+
+def test_info():
+    text = call("info").stdout
+    assert f"ibfast {ibfast.__version__}" in text
+    assert all(word in text for word in ("SIMD level", "threads", "OpenMP", "numpy", "torch"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "module", "message"),
+    [
+        ("typer", "ibfast.cli", r'the command line needs: pip install "ibfast\[run\]"'),
+        ("torch", "ibfast.models", r'needs torch: pip install "ibfast\[torch\]"'),
+        ("torch", "ibfast.train", r'needs torch: pip install "ibfast\[torch\]"'),
+        ("xarray", "ibfast.plane", r'needs xarray: pip install "ibfast\[store\]"'),
+        ("zarr", "ibfast.store", r'needs xarray and zarr: pip install "ibfast\[store\]"'),
+        ("matplotlib", "ibfast.plots", r'needs matplotlib: pip install "ibfast\[plot\]"'),
+        ("torch", "ibfast.experiments", r'needs more packages: pip install "ibfast\[run\]"'),
+    ],
+)
+def test_a_missing_package_names_the_extra(missing, module, message):
+    code = f"import sys; sys.modules[{missing!r}] = None; import {module}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode
+    assert re.search(message, result.stderr.splitlines()[-1])
+
+
+def test_the_module_runs_as_a_program():
+    code = [sys.executable, "-m", "ibfast.cli", "info"]
+    assert "ibfast" in subprocess.run(code, capture_output=True, text=True, check=True).stdout

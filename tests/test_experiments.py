@@ -1,0 +1,204 @@
+import json
+
+import ibfast
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from ibfast import store
+from ibfast.datasets import spherical_rule
+from ibfast.experiments import (
+    Experiment,
+    authors_results,
+    compare_with_authors,
+    load_preset,
+    parse_bins,
+    preset_names,
+    run_experiment,
+)
+from ibfast.models import MLP
+from test_plane import plane_of
+
+
+def toy(**options):
+    return load_preset("szt").changed(**{"seeds": 2, "epochs": 12, "checkpoints": 5, **options})
+
+
+def test_the_preset_is_the_protocol():
+    szt = load_preset("szt")
+    assert szt.widths == (12, 10, 7, 5, 4, 4, 3, 2)
+    assert (szt.activation, szt.optimizer, szt.lr) == ("tanh", "adam", 2e-4)
+    assert (szt.seeds, szt.seed, szt.epochs, szt.batch_size) == (20, 0, 9999, None)
+    assert (szt.train_fraction, szt.reference) == (1.0, "szt_authors")
+    assert np.array_equal(parse_bins(szt.bins), np.linspace(-1, 1, 50))
+    assert szt.checkpoints >= 100
+    assert {200, 1002, 3998, 9998} <= set(szt.include)
+    assert szt.layers[0] == "tanh 10"
+    assert szt.layers[-1] == "softmax 2"
+
+
+def test_every_preset_loads_and_goes_through_json():
+    for name in preset_names():
+        experiment = load_preset(name)
+        entry = json.loads(json.dumps(experiment.as_dict()))
+        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+        assert Experiment(**lists) == experiment
+
+
+def test_options_that_are_none_change_nothing():
+    szt = load_preset("szt")
+    assert szt.changed(lr=None, seeds=None) == szt
+
+
+def test_another_protocol_is_not_compared():
+    szt = load_preset("szt")
+    assert szt.changed(seeds=3, epochs=5, checkpoints=7, seed=9).reference == "szt_authors"
+    for option in ({"lr": 0.1}, {"bins": "30"}, {"batch_size": 9}, {"widths": (12, 2)}):
+        assert szt.changed(**option).reference is None
+
+
+@pytest.mark.parametrize(("text", "bins"), [("30", 30), ("1", 1), ("-1:1:3", [-1, 0, 1])])
+def test_bins_from_text(text, bins):
+    assert np.array_equal(parse_bins(text), bins)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-3", "2.5", "1:0:5", "0:1", "0:1:1", "0:inf:3", "a:b:c"]
+)
+def test_bad_bins(text):
+    with pytest.raises(ValueError, match=f'bins must be a number such as 30, .*; got "{text}"'):
+        parse_bins(text)
+
+
+def test_bad_preset_and_seeds():
+    with pytest.raises(ValueError, match=r"preset must be one of szt.*; got 'x'"):
+        load_preset("x")
+    with pytest.raises(ValueError, match="seeds must be at least 1; got 0"):
+        toy(seeds=0)
+    with pytest.raises(ValueError, match="threads must not be negative; got -1"):
+        run_experiment(toy(), threads=-1)
+
+
+def test_authors_results():
+    theirs = authors_results()
+    assert theirs.epoch.values.tolist() == [0, 200, 1002, 3998, 9998]
+    assert theirs.i_xt.sel(epoch=1002, layer=4).item() == 10.5923
+    assert theirs.i_xt_sd.sel(epoch=1002, layer=4).item() == 0.5707
+    assert theirs.i_ty.sel(epoch=9998, layer=7).item() == 0.9776
+    assert theirs.i_ty_sd.sel(epoch=0, layer=1).item() == 0
+    assert theirs.test_accuracy.sel(epoch=9998).item() == 0.9987
+
+
+def test_comparison_by_hand():
+    i_xt = np.full((4, 2, 7), 12.0)
+    i_xt[:, 1, 3] = [10, 11, 10, 11]
+    plane = plane_of(i_xt, np.full(i_xt.shape, 0.9), epochs=(7, 1002), samples=4096)
+    result = compare_with_authors(plane)
+    assert result.epoch.values.tolist() == [1002]
+    assert result.i_xt_difference.sel(layer=4).item() == pytest.approx(10.5 - 10.5923)
+    # sd of ours: sqrt(1/3); both divided by their numbers of networks
+    z = (10.5 - 10.5923) / np.sqrt(1 / 3 / 4 + 0.5707**2 / 20)
+    assert result.i_xt_z.sel(layer=4).item() == pytest.approx(z)
+    # layer 1: both sds are 0, taken as 0.01
+    floor = np.sqrt(0.01**2 / 4 + 0.01**2 / 20)
+    assert result.i_xt_z.sel(layer=1).item() == 0
+    assert result.i_ty_z.sel(layer=1).item() == pytest.approx((0.9 - 0.9992) / floor)
+
+
+@pytest.mark.parametrize(
+    ("shape", "epochs", "message"),
+    [
+        ((1, 1, 7), (0,), "the comparison needs at least two seeds; the plane has one"),
+        ((2, 1, 6), (0,), "the authors' network has 7 layers; the plane has 6"),
+        ((2, 1, 7), (1,), r"the plane has none of the authors' epochs \[0, 200, "),
+    ],
+)
+def test_planes_that_cannot_be_compared(shape, epochs, message):
+    with pytest.raises(ValueError, match=message):
+        compare_with_authors(plane_of(np.ones(shape), epochs=epochs))
+
+
+def test_a_run_is_trained_measured_and_stored(tmp_path):
+    done = []
+    run = run_experiment(toy(), tmp_path / "run", on_epoch=done.append)
+    assert run.complete
+    assert done == list(range(1, 13))
+    plane, info = store.open_run(tmp_path / "run")
+    xr.testing.assert_identical(plane, run.plane)
+    assert dict(plane.sizes) == {"seed": 2, "epoch": plane.epoch.size, "layer": 7}
+    assert {0, 12} <= set(plane.epoch.values.tolist())
+    assert plane.test_accuracy.isnull().all()
+    assert info["complete"]
+    assert info["experiment"]["widths"] == [12, 10, 7, 5, 4, 4, 3, 2]
+    assert info["comparison"]["epoch"] == [0]
+    assert json.loads(plane.attrs["configuration"])["seeds"] == 2
+    assert plane.attrs["bins"] == np.linspace(-1, 1, 50).tolist()
+    figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert "information_plane.svg" in figures
+
+
+def test_the_stored_weights_give_the_stored_plane(tmp_path):
+    run_experiment(toy(), tmp_path / "run")
+    plane, _ = store.open_run(tmp_path / "run")
+    x, y = spherical_rule()
+    with np.load(tmp_path / "run" / "checkpoints" / "parameters.npz") as weights:
+        assert np.array_equal(weights["epoch"], plane.epoch)
+        model = MLP((12, 10, 7, 5, 4, 4, 3, 2), seeds=2)
+        for name, p in model.parameters().items():
+            p.copy_(torch.from_numpy(weights[name][-1]))
+    layers = model.forward(torch.from_numpy(x).float().T)
+    for place, layer in enumerate(layers):
+        one = ibfast.layer_information(
+            layer.transpose(1, 2), y, bins=np.linspace(-1, 1, 50), exhaustive=True
+        )
+        assert np.array_equal(one.i_xt, plane.i_xt.isel(epoch=-1, layer=place))
+
+
+def test_the_same_run_twice_is_the_same():
+    options = {"batch_size": 700, "train_fraction": 0.5, "widths": (12, 4, 2)}
+    first, second = (run_experiment(toy(**options), threads=1) for _ in range(2))
+    xr.testing.assert_identical(first.plane, second.plane)
+    assert first.comparison is None
+    assert first.plane.test_accuracy.notnull().all()
+
+
+def test_threads_are_set_back():
+    before = torch.get_num_threads()
+    run_experiment(toy(seeds=1, widths=(12, 2)), threads=1)
+    assert torch.get_num_threads() == before
+
+
+def interrupt_at(epoch):
+    def on_epoch(done):
+        if done == epoch:
+            raise KeyboardInterrupt
+
+    return on_epoch
+
+
+def test_an_interrupted_run_is_a_valid_part(tmp_path):
+    run = run_experiment(toy(), tmp_path / "run", on_epoch=interrupt_at(6))
+    assert not run.complete
+    plane, info = store.open_run(tmp_path / "run")
+    assert info["complete"] is False
+    assert info["last_epoch"] == plane.epoch[-1] <= 6
+    whole = run_experiment(toy()).plane
+    assert plane.equals(whole.sel(epoch=plane.epoch))
+
+
+def test_an_interruption_before_anything_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ibfast.experiments.runner.measure_layers", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(toy(), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_run_is_refused_before_training(tmp_path):
+    run_experiment(toy(seeds=1, epochs=1, widths=(12, 2)), tmp_path / "run")
+    with pytest.raises(FileExistsError, match="exists: choose another folder"):
+        run_experiment(toy(), tmp_path / "run")
+    run_experiment(toy(seeds=1, widths=(12, 2)), tmp_path / "run", overwrite=True)
+    assert store.open_run(tmp_path / "run")[0].epoch[-1] == 12
