@@ -42,17 +42,20 @@ class Labels(NamedTuple):
     soft: npt.NDArray[np.float64] | None
 
 
-def _from_torch(name: str, tensor: Any) -> tuple[npt.NDArray[Any], bool]:
-    if tensor.device.type != "cpu":
-        raise ValueError(
-            f"{name}: a tensor on {tensor.device}; expected one in main memory: pass {name}.cpu()"
-        )
-    tensor = tensor.detach()
-    if str(tensor.dtype) == "torch.bfloat16":
-        import torch
+def _view(value: Any, is_tensor: bool) -> tuple[npt.NDArray[Any], bool]:
+    if is_tensor:
+        tensor = value.detach()
+        if str(tensor.dtype) == "torch.bfloat16":
+            return tensor.view(sys.modules["torch"].int16).numpy(), True
+        return tensor.numpy(), False
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return np.from_dlpack(value), False
+    return np.asarray(value), False
 
-        return tensor.view(torch.int16).numpy(), True
-    return tensor.numpy(), False
+
+def widen_bfloat16(bits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """The values of bfloat16 from their bits in int16."""
+    return (bits.view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def as_array(name: str, value: Any) -> tuple[npt.NDArray[Any], bool]:
@@ -76,18 +79,26 @@ def as_array(name: str, value: Any) -> tuple[npt.NDArray[Any], bool]:
     Raises
     ------
     TypeError
-        The dtype is not one of real numbers of at most 64 bits.
+        The dtype is not one of real numbers of at most 64 bits, or the array is masked.
     ValueError
-        A tensor is not in main memory.
+        A tensor is not in main memory, a sequence is ragged.
     """
     if isinstance(value, np.ndarray):
         array, bfloat16 = value, False
-    elif "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
-        array, bfloat16 = _from_torch(name, value)
-    elif hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-        array, bfloat16 = np.from_dlpack(value), False
     else:
-        array, bfloat16 = np.asarray(value), False
+        is_tensor = "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
+        if is_tensor and value.device.type != "cpu":
+            raise ValueError(
+                f"{name}: a tensor on {value.device}; expected one in main memory: "
+                f"pass {name}.cpu()"
+            )
+        try:
+            array, bfloat16 = _view(value, is_tensor)
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{name}: it cannot be viewed as an array: {error}") from error
+    if "numpy.ma" in sys.modules and isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name}: a masked array; expected one without a mask: drop or fill")
     dtype = array.dtype
     if dtype.kind not in "fiub" or dtype.itemsize > 8:
         raise TypeError(
@@ -96,6 +107,12 @@ def as_array(name: str, value: Any) -> tuple[npt.NDArray[Any], bool]:
     if not dtype.isnative:
         array = array.astype(dtype.newbyteorder("="))
     return array, bfloat16
+
+
+def as_values(name: str, value: Any) -> npt.NDArray[Any]:
+    """As `as_array`, with bfloat16 widened to float32."""
+    array, bfloat16 = as_array(name, value)
+    return widen_bfloat16(array) if bfloat16 else array
 
 
 def view_acts(acts: Any) -> Acts:
@@ -110,7 +127,7 @@ def view_acts(acts: Any) -> Acts:
     if array.ndim not in (2, 3):
         hint = "; a single unit is acts[:, None]" if array.ndim == 1 else ""
         raise ValueError(
-            f"acts: shape {array.shape}; expected (n, d) or (repeats, n, d), rows before units{hint}"
+            f"acts: shape {array.shape}; expected (n, d) or (repeats, n, d), rows first{hint}"
         )
     if 0 in array.shape:
         raise ValueError(f"acts: shape {array.shape} is empty; expected at least one row and unit")
@@ -132,14 +149,15 @@ def view_classes(name: str, value: Any, acts: Acts) -> npt.NDArray[Any]:
         The shape does not fit, or floating-point classes are not whole numbers. (That none is
         negative is checked where they are read.)
     """
-    array = as_array(name, value)[0]
+    array = as_values(name, value)
     shapes = {(acts.n,)} if acts.repeats is None else {(acts.n,), (acts.repeats, acts.n)}
     if array.shape not in shapes:
         expected = "(n,)" if acts.repeats is None else "(n,) or (repeats, n)"
         raise _shape_error(name, array, expected, acts)
     if array.dtype.kind == "f":
-        whole = array.astype(np.int64) if np.isfinite(array).all() else None
-        if whole is None or not np.array_equal(whole, array):
+        with np.errstate(invalid="ignore"):  # NaN and what 64 bits cannot hold are refused below
+            whole = array.astype(np.int64)
+        if not (np.isfinite(array) & (np.abs(array) < 2.0**63) & (whole == array)).all():
             raise ValueError(f"{name}: fractional values; expected classes 0, 1, 2, ...")
         return whole
     if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
@@ -157,7 +175,10 @@ def view_labels(labels: Any, acts: Acts) -> Labels:
     ValueError
         The shape does not fit; probabilities are negative, not finite or do not sum to 1.
     """
-    array = as_array("labels", labels)[0]
+    array, bfloat16 = as_array("labels", labels)
+    itemsize = array.dtype.itemsize
+    if bfloat16:
+        array = widen_bfloat16(array)
     if array.dtype.kind != "f" or array.ndim < 2:
         return Labels(view_classes("labels", array, acts), None)
     rows = (acts.n,) if acts.repeats is None else (acts.repeats, acts.n)
@@ -165,10 +186,11 @@ def view_labels(labels: Any, acts: Acts) -> Labels:
         expected = "(n,) or (n, k)" if acts.repeats is None else "(n, k) or (repeats, n, k)"
         raise _shape_error("labels", array, expected, acts)
     soft = np.ascontiguousarray(array, dtype=np.float64)
-    sums = soft.sum(axis=-1)
-    tolerance = _SUM_TOLERANCE[array.dtype.itemsize]
-    # Written so that NaN is wrong too.
-    wrong = ~((soft >= 0).all(axis=-1) & (np.abs(sums - 1.0) <= tolerance))
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = soft.sum(axis=-1)
+        # Written so that NaN is wrong too.
+        right = (soft >= 0).all(axis=-1) & (np.abs(sums - 1.0) <= _SUM_TOLERANCE[itemsize])
+    wrong = ~right
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(
@@ -186,7 +208,7 @@ def view_weights(weights: Any, acts: Acts) -> npt.NDArray[np.float64]:
     ValueError
         The shape does not fit; some are negative or not finite, or all are zero.
     """
-    array = as_array("weights", weights)[0]
+    array = as_values("weights", weights)
     shapes = {(acts.n,)} if acts.repeats is None else {(acts.n,), (acts.repeats, acts.n)}
     if array.shape not in shapes:
         raise _shape_error("weights", array, "(n,)", acts)

@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ibfast import _core
-from ibfast._arrays import Acts, as_array, check_count, check_outside, check_threads, view_acts
+from ibfast._arrays import (
+    Acts,
+    as_values,
+    check_count,
+    check_outside,
+    check_threads,
+    view_acts,
+    widen_bfloat16,
+)
 
 __all__ = ["Edges", "Integers", "Quantile", "Uniform", "Width", "discretise"]
 
@@ -57,7 +65,7 @@ class Uniform:
         if self.range is None:
             return
         try:
-            low, high = (float(v) for v in self.range)
+            low, high = (float(v) + 0.0 for v in self.range)  # -0.0 is 0.0
         except (TypeError, ValueError):
             raise ValueError(f"range: {self.range!r}; expected (low, high)") from None
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -107,11 +115,12 @@ class Edges:
     edges: npt.ArrayLike
 
     def __post_init__(self) -> None:
-        edges = np.array(as_array("edges", self.edges)[0], dtype=np.float64, order="C")
+        edges = np.array(as_values("edges", self.edges), dtype=np.float64, order="C")
         if edges.ndim not in (1, 2) or edges.size == 0:
             raise ValueError(f"edges: shape {edges.shape}; expected (m,) or (d, m), m at least 1")
         if edges.shape[-1] > _MOST_BINS:
             raise ValueError(f"edges: {edges.shape[-1]}; expected at most {_MOST_BINS}")
+        edges += 0.0  # -0.0 is 0.0
         edges.flags.writeable = False
         object.__setattr__(self, "edges", edges)
         self._compile("raise")  # edges that do not increase are refused there
@@ -263,9 +272,10 @@ def as_binning(bins: Any, range: Range | None = None) -> Binning:
         return Uniform(bins, range)
     if isinstance(bins, (bool, np.bool_, str)):
         raise TypeError(f"bins: {bins!r}; expected an integer, an array of edges or a binning")
-    if np.ndim(bins) == 0 and hasattr(bins, "__index__"):
+    scalar = not isinstance(bins, (list, tuple)) and np.ndim(bins) == 0
+    if scalar and hasattr(bins, "__index__"):
         return Uniform(bins, range)
-    if np.ndim(bins) == 0:
+    if scalar:
         raise TypeError(f"bins: {bins!r}; expected an integer, an array of edges or a binning")
     if range is not None:
         raise ValueError(f"range: {range!r}; expected none where bins is an array of edges")
@@ -303,7 +313,13 @@ def compile_binning(
             raise ValueError(
                 f"acts: {values[row, unit]} at row {row}, unit {unit}; quantiles need finite values"
             )
-        inner = np.quantile(values, np.arange(1, binning.n) / binning.n, axis=0).T
+        with np.errstate(over="ignore", invalid="ignore"):
+            inner = np.quantile(values, np.arange(1, binning.n) / binning.n, axis=0).T
+        if not np.isfinite(inner).all():
+            raise ValueError(
+                f"acts: from {values.min()} to {values.max()}; the distance of neighbouring values "
+                "overflows, so there are no quantiles between them"
+            )
         return _core.Binning("edges", "cell", edges=np.ascontiguousarray(inner), per_unit=True)
     if isinstance(binning, Edges):
         shape = binning._array.shape
@@ -315,10 +331,8 @@ def compile_binning(
 
 
 def _float64(acts: Acts) -> npt.NDArray[np.float64]:
-    if not acts.bfloat16:
-        return acts.array.astype(np.float64)
-    bits = acts.array.view(np.uint16).astype(np.uint32) << np.uint32(16)
-    return bits.view(np.float32).astype(np.float64)
+    array = widen_bfloat16(acts.array) if acts.bfloat16 else acts.array
+    return array.astype(np.float64)
 
 
 def discretise(

@@ -31,7 +31,7 @@ _KINDS = {"f": "floating point", "i": "signed integer", "u": "unsigned integer",
 
 
 class Joint(NamedTuple):
-    """Sparse counts in order of cell and class; entry i is `total[i]` of `label[i]` in `cell[i]`."""
+    """Sparse counts, in order: entry i is the `total[i]` of class `label[i]` in cell `cell[i]`."""
 
     cell: npt.NDArray[np.int64]
     label: npt.NDArray[np.int64]

@@ -196,8 +196,7 @@ def mutual_info(
     )
     if np.any(_saturated(n, singletons)):
         _warn_saturated(n, singletons, 2)
-    value = _label_information(h_t, h_y, h_ty) * scale
-    return value
+    return _label_information(h_t, h_y, h_ty) * scale
 
 
 def entropy(
@@ -247,8 +246,7 @@ def entropy(
     )
     if np.any(_saturated(n, singletons)):
         _warn_saturated(n, singletons, 2)
-    value = h_t * scale
-    return value
+    return h_t * scale
 
 
 def layer_information(
