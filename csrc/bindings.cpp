@@ -150,6 +150,9 @@ Information one_array(const View& view, const Binning& binning, const Labels& la
                       const Labels* inputs, int threads, const Poll& poll) {
     threads = threads_for(view.n * view.d, threads);
     const Keyer keyer(view, binning, threads, poll);
+    if (!labels.weighted() && !inputs)
+        if (const auto few = count_few_cells(keyer, view, labels, threads, poll))
+            return {*few, Summary{}};
     unsigned part_bits = 0;
     while (part_bits < 10 && view.n >> (part_bits + 12)) ++part_bits;
     const Records records(keyer, view, 0, view.n, part_bits,

@@ -373,6 +373,13 @@ inline int threads_for(std::size_t work, int threads) {  // a thread earns its s
         std::min<std::size_t>(static_cast<std::size_t>(usable_threads(threads)), 1 + work / grain));
 }
 
+// Rows of a chunk: about 2 MiB of values, and enough chunks for all threads.
+inline std::size_t chunk_rows(const View& view, std::size_t n, int threads) {
+    const std::size_t fair = n / (4 * static_cast<std::size_t>(threads)) / 64 * 64;
+    const std::size_t fits = (std::size_t{1} << 19) / view.d / 512 * 512;
+    return std::clamp<std::size_t>(std::min(fair, fits), 64, 8192);
+}
+
 // The keys of some rows, sorted into parts by their hash, each with its row or, which saves a look
 // back, its class. Chunks of rows are sorted each in its own place, so that all memory is known
 // beforehand and no thread waits for another.
@@ -381,9 +388,7 @@ class Records {
     Records(const Keyer& keyer, const View& view, std::size_t from, std::size_t n,
             unsigned part_bits, const std::uint32_t* classes, int threads, const Poll& poll)
         : part_bits_(part_bits), n_(n), carries_classes_(classes), keys_(n), carried_(n) {
-        const std::size_t fair = n / (4 * static_cast<std::size_t>(threads)) / 64 * 64;
-        const std::size_t fits = (std::size_t{1} << 19) / view.d / 512 * 512;
-        chunk_ = std::clamp<std::size_t>(std::min(fair, fits), 64, 8192);
+        chunk_ = chunk_rows(view, n, threads);
         const std::size_t parts = std::size_t{1} << part_bits, chunks = (n + chunk_ - 1) / chunk_;
         offsets_.resize(chunks * (parts + 1));
         struct Scratch {
@@ -453,6 +458,93 @@ class Records {
     Buffer<std::uint32_t> carried_;
     std::vector<std::uint32_t> offsets_;
 };
+
+// Counts of hard labels where cells are few, so that they stay in cache and need no sorting.
+class FewCells {
+  public:
+    explicit FewCells(std::size_t classes) : classes_(classes) {}
+
+    // False where the cells turn out to be many: they pass a bound, or most rows make a new one.
+    bool add(const Key* keys, const std::uint32_t* labels, std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i)
+            ++counts_[cell(keys[i]) * classes_ + (labels ? labels[i] : 0)];
+        rows_ += n;
+        return keys_.size() <= kMost && (rows_ > 4 * kMost || keys_.size() * 8 <= rows_ * 5);
+    }
+    void merge(const FewCells& other) {
+        for (std::size_t i = 0; i < other.keys_.size(); ++i) {
+            std::uint32_t* to = counts_.data() + cell(other.keys_[i]) * classes_;
+            for (std::size_t k = 0; k < classes_; ++k) to[k] += other.counts_[i * classes_ + k];
+        }
+        rows_ += other.rows_;
+    }
+    Summary summary() const {
+        Spectrum t, ty, y;
+        std::vector<std::uint64_t> label(classes_, 0);
+        Summary s{rows_, keys_.size(), 0, 0, 0, 0};
+        for (std::size_t i = 0; i < keys_.size(); ++i) {
+            std::uint64_t total = 0;
+            for (std::size_t k = 0; k < classes_; ++k) {
+                const std::uint64_t count = counts_[i * classes_ + k];
+                if (count) ty.add(count);
+                total += count;
+                label[k] += count;
+            }
+            t.add(total);
+            s.singletons += total == 1;
+        }
+        for (const std::uint64_t count : label)
+            if (count) y.add(count);
+        s.h_t = t.entropy(rows_);
+        s.h_y = y.entropy(rows_);
+        s.h_ty = ty.entropy(rows_);
+        return s;
+    }
+    static bool suits(std::size_t n, std::size_t classes) { return n >= kMost && classes <= 32; }
+
+  private:
+    static constexpr std::size_t kMost = std::size_t{1} << 14;
+
+    std::size_t cell(const Key& key) {
+        const std::size_t known = keys_.size();
+        const std::uint32_t i = index_.find_or_add(
+            mix(key), known, [&](std::uint32_t p) { return keys_[p] == key; },
+            [&](std::uint32_t p) { return mix(keys_[p]); });
+        if (i == known) {
+            keys_.push_back(key);
+            counts_.resize(counts_.size() + classes_, 0);
+        }
+        return i;
+    }
+
+    std::size_t classes_;
+    std::uint64_t rows_ = 0;
+    Index index_;
+    std::vector<Key> keys_;
+    std::vector<std::uint32_t> counts_;  // of each class, cell after cell
+};
+
+inline std::optional<Summary> count_few_cells(const Keyer& keyer, const View& view,
+                                              const Labels& labels, int threads, const Poll& poll) {
+    const std::size_t classes = std::max<std::size_t>(labels.k, 1);
+    if (!FewCells::suits(view.n, classes)) return std::nullopt;
+    const std::size_t chunk = chunk_rows(view, view.n, threads);
+    const std::size_t workers = static_cast<std::size_t>(threads);
+    std::vector<FewCells> few(workers, FewCells(classes));
+    std::vector<std::vector<Key>> keys(workers, std::vector<Key>(chunk));
+    std::atomic<bool> many{false};
+    parallel_for((view.n + chunk - 1) / chunk, threads, poll, [&](std::size_t task, int worker) {
+        if (many) return;
+        const auto w = static_cast<std::size_t>(worker);
+        const std::size_t from = task * chunk, rows = std::min(chunk, view.n - from);
+        keyer.keys(from, from + rows, keys[w].data());
+        if (!few[w].add(keys[w].data(), labels.hard ? labels.hard + from : nullptr, rows))
+            many = true;
+    });
+    if (many) return std::nullopt;
+    for (std::size_t w = 1; w < workers; ++w) few[0].merge(few[w]);
+    return few[0].summary();
+}
 
 // Counts of the hard labels of one part after another, kept no longer than their spectra need.
 class PartCounter {
