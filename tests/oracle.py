@@ -5,6 +5,7 @@ import functools
 from collections import Counter, defaultdict
 
 import numpy as np
+
 from ibfast import binning
 
 _PRECISION = decimal.Context(prec=60)

@@ -2,10 +2,11 @@
 
 import warnings
 
-import ibfast
 import numpy as np
-import oracle
 import pytest
+
+import ibfast
+import oracle
 from ibfast.binning import Edges, Integers, Quantile, Uniform, Width, discretise
 
 F32, F64 = np.finfo(np.float32), np.finfo(np.float64)
@@ -136,9 +137,7 @@ def test_width_reaches_to_the_last_of_64_bits(limit):
 
 @pytest.mark.parametrize("value", [2.0**63, -(2.0**63) * 1.0001, 1e300, np.inf, -np.inf])
 def test_width_refuses_what_64_bits_cannot_hold(value):
-    with pytest.raises(
-        ValueError, match=r"acts: 1 infinite values, or values too large for the width 1"
-    ):
+    with pytest.raises(ValueError, match=r"acts: 1 .*too large for the width 1"):
         discretise([[0.0], [value]], Width(1.0))
 
 

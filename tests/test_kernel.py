@@ -6,10 +6,11 @@ cells are as many only where kernel and oracle put the same rows together.
 
 import array
 
-import ibfast
 import numpy as np
-import oracle
 import pytest
+
+import ibfast
+import oracle
 from ibfast import JointCounts, _core, layer_information
 from ibfast.binning import Edges, Integers, Quantile, Uniform, Width, discretise
 
