@@ -65,7 +65,7 @@ class Uniform:
         if self.range is None:
             return
         try:
-            low, high = (float(v) + 0.0 for v in self.range)  # -0.0 is 0.0
+            low, high = (float(v) for v in self.range)
         except (TypeError, ValueError):
             raise ValueError(f"range: {self.range!r}; expected (low, high)") from None
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -120,7 +120,6 @@ class Edges:
             raise ValueError(f"edges: shape {edges.shape}; expected (m,) or (d, m), m at least 1")
         if edges.shape[-1] > _MOST_BINS:
             raise ValueError(f"edges: {edges.shape[-1]}; expected at most {_MOST_BINS}")
-        edges += 0.0  # -0.0 is 0.0
         edges.flags.writeable = False
         object.__setattr__(self, "edges", edges)
         self._compile("raise")  # edges that do not increase are refused there
@@ -129,7 +128,7 @@ class Edges:
         return isinstance(other, Edges) and np.array_equal(self._array, other._array)
 
     def __hash__(self) -> int:
-        return hash(self._array.tobytes())
+        return hash(tuple(self._array.ravel().tolist()))
 
     @property
     def _array(self) -> npt.NDArray[np.float64]:
@@ -376,17 +375,22 @@ def discretise(
     return _core.discretise(view.array, view.bfloat16, compiled, check_threads(threads))
 
 
+def _hex(value: float) -> str:
+    # Zeros of either sign are one edge. Not value + 0.0: denormals may be flushed where we run.
+    return value.hex().replace("-0x0.0p+0", "0x0.0p+0")
+
+
 def to_dict(binning: Binning) -> dict[str, Any]:
     """A binning as plain data, exact: floats in hexadecimal."""
     if isinstance(binning, Uniform):
-        ends = None if binning.range is None else [v.hex() for v in binning.range]
+        ends = None if binning.range is None else [_hex(v) for v in binning.range]
         return {"kind": "uniform", "n": binning.n, "range": ends}
     if isinstance(binning, Edges):
         edges = binning._array
         return {
             "kind": "edges",
             "shape": list(edges.shape),
-            "edges": [float(v).hex() for v in edges.ravel()],
+            "edges": [_hex(v) for v in edges.ravel().tolist()],
         }
     if isinstance(binning, Width):
         return {"kind": "width", "width": binning.width.hex()}

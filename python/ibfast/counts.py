@@ -210,7 +210,8 @@ class JointCounts:
                         *("soft or weighted", "classes without weights")[:: 1 if weighted else -1]
                     )
                 )
-        total += float(acts.n if weights is None else weights.sum())
+        with np.errstate(over="ignore"):
+            total += float(acts.n if weights is None else weights.sum())
         if total >= _MOST_WEIGHT:
             raise ValueError(f"weights: their sum would be {total}; expected less than 2**46")
 
@@ -311,7 +312,10 @@ class JointCounts:
         ValueError
             The bytes are no table, of another version, truncated or damaged.
         """
-        data = bytes(data)
+        try:
+            data = memoryview(data).tobytes()
+        except TypeError:
+            raise TypeError(f"data: {type(data).__name__}; expected bytes") from None
         if len(data) < _HEAD.size + 4 or data[: len(_MAGIC)] != _MAGIC:
             raise ValueError(f"data: {len(data)} bytes that are no JointCounts")
         _, version, length = _HEAD.unpack_from(data)
@@ -319,22 +323,47 @@ class JointCounts:
             raise ValueError(f"data: JointCounts of version {version}; expected {_VERSION}")
         if zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
             raise ValueError("data: the checksum of a JointCounts is wrong: truncated or damaged")
-        header = json.loads(data[_HEAD.size : _HEAD.size + length])
-        out = cls(from_dict(header["binning"]), header["n_classes"], outside=header["outside"])
-        out._units, out._kind = header["units"], header["kind"]
-        if header["lengths"]:
-            flat = np.frombuffer(data[_HEAD.size + length : -4], dtype="<u8").astype(np.uint64)
-            keys, rows, cell, label, amount = np.split(flat, np.cumsum(header["lengths"])[:-1])
-            kind = _core.WeightTable if header["weighted"] else _core.CountTable
-            words = 2 if header["weighted"] else 1
-            out._table = kind.restore(
-                keys.reshape(-1, 2), rows, cell, label, amount.reshape(-1, words)
-            )
+        try:
+            header = json.loads(data[_HEAD.size : _HEAD.size + length])
+            out = cls(from_dict(header["binning"]), header["n_classes"], outside=header["outside"])
+            if header["lengths"]:
+                words = np.frombuffer(data[_HEAD.size + length : -4], dtype="<u8")
+                out._units = check_count("units", header["units"], 1, 2**62)
+                out._kind = header["kind"]
+                if out._kind not in _KINDS:
+                    raise ValueError("kind")
+                out._table = _restore(header, words.astype(np.uint64), out._n_classes)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"data: the contents of a JointCounts are wrong: {error!r}") from error
         return out
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self).from_bytes, (self.to_bytes(),))
+        return (type(self).from_bytes, (self.to_bytes(),), {"_threads": self._threads})
 
 
 def _kind_of(acts: Acts) -> str:
     return "f" if acts.bfloat16 else acts.array.dtype.kind
+
+
+def _restore(
+    header: dict[str, Any], words: npt.NDArray[np.uint64], n_classes: int
+) -> _core.CountTable:
+    """The table of the arrays in `words`; a ValueError where it could not have been written."""
+    if sum(header["lengths"]) != words.size:
+        raise ValueError("lengths")
+    keys, rows, cell, label, amount = np.split(words, np.cumsum(header["lengths"])[:-1])
+    kind, width = (_core.WeightTable, 2) if header["weighted"] else (_core.CountTable, 1)
+    if (keys.size, label.size, amount.size) != (2 * rows.size, cell.size, width * cell.size):
+        raise ValueError("lengths")
+    amount = amount.reshape(-1, width)
+    totals = amount[:, 0] * 2.0**-80 + amount[:, 1] * 2.0**-16 if width == 2 else amount[:, 0]
+    ascends = (cell[1:] > cell[:-1]) | ((cell[1:] == cell[:-1]) & (label[1:] > label[:-1]))
+    if not (
+        np.array_equal(np.unique(cell), np.arange(rows.size))
+        and ascends.all()
+        and (label < n_classes).all()
+        and (amount > 0).any(axis=1).all()
+        and max(totals.sum(dtype=np.float64), rows.sum(dtype=np.float64)) < _MOST_WEIGHT
+    ):
+        raise ValueError("counts")
+    return kind.restore(keys.reshape(-1, 2), rows, cell, label, amount)

@@ -65,13 +65,12 @@ class LayerInformation:
     units: str
 
 
-def _warn_saturated(n: Any, n_singletons: Any, stacklevel: int) -> None:
-    worst = int(np.argmax(np.asarray(n_singletons) / np.asarray(n)))
-    rows = int(np.ravel(n)[worst])
+def _warn_saturated(stacklevel: int) -> None:
+    # The same words each time, so that Python's default filter shows them once a call site.
     warnings.warn(
-        f"{int(np.ravel(n_singletons)[worst])} of {rows} rows are alone in their cells: the binned "
-        f"I(X;T) is about log2(n) = {np.log2(rows):.4g} bits and I(T;Y) about H(Y), whatever the "
-        "network does. Use fewer bins, fewer units or more rows, or another estimator",
+        "at least nine in ten rows are alone in their cells: the binned I(X;T) is about log2(n) "
+        "bits and I(T;Y) about H(Y), whatever the network does. Use fewer bins, fewer units or "
+        "more rows, or another estimator; exhaustive=True says that there are no more inputs",
         SaturationWarning,
         stacklevel=stacklevel + 1,
     )
@@ -195,7 +194,7 @@ def mutual_info(
         acts, labels, None, bins, range, per_unit, weights, outside, threads
     )
     if np.any(_saturated(n, singletons)):
-        _warn_saturated(n, singletons, 2)
+        _warn_saturated(2)
     return _label_information(h_t, h_y, h_ty) * scale
 
 
@@ -245,7 +244,7 @@ def entropy(
         acts, None, None, bins, range, per_unit, weights, outside, threads
     )
     if np.any(_saturated(n, singletons)):
-        _warn_saturated(n, singletons, 2)
+        _warn_saturated(2)
     return h_t * scale
 
 
@@ -312,7 +311,7 @@ def layer_information(
     )
     out = _layer(n, cells, singletons, h_t, h_y, h_ty, scale, units, h_x, h_tx)
     if not exhaustive and np.any(out.saturated):
-        _warn_saturated(n, singletons, 2)
+        _warn_saturated(2)
     return out
 
 
@@ -362,7 +361,7 @@ def information(
         raise ValueError("counts: empty; expected at least one row")
     out = _layer(*counts._table.summary(counts.n_classes), scale, units)
     if not exhaustive and out.saturated:
-        _warn_saturated(out.n, out.n_singletons, 2)
+        _warn_saturated(2)
     return out
 
 
