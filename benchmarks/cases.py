@@ -124,7 +124,8 @@ def many_units():
 def paper_epoch():
     """The paper's seven layers at one epoch; the authors' own code took 2 s (measured once)."""
     rng = np.random.default_rng(2)
-    layers = [np.tanh(rng.normal(size=(4096, d))).astype(np.float32) for d in (10, 7, 5, 4, 4, 3, 2)]
+    widths = (10, 7, 5, 4, 4, 3, 2)
+    layers = [np.tanh(rng.normal(size=(4096, d))).astype(np.float32) for d in widths]
     labels = rng.integers(0, 2, 4096)
     edges = np.linspace(-1, 1, 50)
 
@@ -177,7 +178,7 @@ def memory():
 
 
 def import_time():
-    """Seconds that `import ibfast` adds to `import numpy`, median of alternating fresh processes."""
+    """Seconds that `import ibfast` adds to `import numpy`: median over fresh processes in turn."""
     added = []
     for _ in range(15):
         start = time.perf_counter()

@@ -19,7 +19,8 @@ def idiom(acts, labels):
     """The authors' idiom: digitise, view each row as one item, np.unique, once for each class."""
 
     def cells(codes):
-        rows = np.ascontiguousarray(codes).view(np.dtype((np.void, codes.itemsize * codes.shape[1])))
+        row = np.dtype((np.void, codes.itemsize * codes.shape[1]))
+        rows = np.ascontiguousarray(codes).view(row)
         return np.unique(rows, return_counts=True)[1]
 
     codes = np.digitize(acts, np.linspace(-1, 1, BINS + 1))

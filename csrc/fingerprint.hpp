@@ -314,7 +314,7 @@ class Keyer {
             extent<double>(threads, poll, lo, hi);
         for (std::size_t u = 0; u < lo.size(); ++u) {
             if (!(lo[u] <= hi[u]) || !std::isfinite(lo[u]) || !std::isfinite(hi[u]))
-                throw_faults(view_, binning_, edges_);
+                throw_faults(view_, binning_, {});
             append_linspace(lo[u], hi[u], binning_.bins, edges_);
         }
     }

@@ -473,8 +473,9 @@ class FewCells {
     }
     void merge(const FewCells& other) {
         for (std::size_t i = 0; i < other.keys_.size(); ++i) {
-            std::uint32_t* to = counts_.data() + cell(other.keys_[i]) * classes_;
-            for (std::size_t k = 0; k < classes_; ++k) to[k] += other.counts_[i * classes_ + k];
+            const std::size_t to = cell(other.keys_[i]) * classes_;
+            for (std::size_t k = 0; k < classes_; ++k)
+                counts_[to + k] += other.counts_[i * classes_ + k];
         }
         rows_ += other.rows_;
     }
