@@ -56,6 +56,7 @@ std::vector<View> views_of(const Array& acts, bool bfloat16) {
 
 Binning make_binning(const std::string& kind, const std::string& outside, std::size_t bins,
                      double width, const OptionalDoubles& edges, bool per_unit) {
+    const StandardFloat standard;
     Binning b{};
     b.kind = kind == "uniform" ? Kind::uniform
              : kind == "edges" ? Kind::edges
@@ -158,11 +159,9 @@ Information one_array(const View& view, const Binning& binning, const Labels& la
     const Records records(keyer, view, 0, view.n, part_bits,
                           labels.weighted() || inputs ? nullptr : labels.hard, threads, poll);
     const auto summary = [&](const Labels& l) {
-        const std::size_t classes = std::max<std::size_t>(l.k, 1);
-        if (!l.weighted())
-            return summarise(records, l, PartCounter(classes), view.n, threads, poll);
+        if (!l.weighted()) return summarise(records, l, PartCounter(l), view.n, threads, poll);
         const auto [whole, rows] = total_weight(l, view.n);
-        return summarise(records, l, PartWeigher(classes, whole), rows, threads, poll);
+        return summarise(records, l, PartWeigher(l, whole), rows, threads, poll);
     };
     return {summary(labels), inputs ? summary(*inputs) : Summary{}};
 }
@@ -171,6 +170,7 @@ Information one_array(const View& view, const Binning& binning, const Labels& la
 Doubles summarise_arrays(const Array& acts, bool bfloat16, const Binning& binning,
                          const OptionalArray& labels, const OptionalDoubles& soft,
                          const OptionalDoubles& weights, const OptionalArray& inputs, int threads) {
+    const StandardFloat standard;
     const std::vector<View> views = views_of(acts, bfloat16);
     const std::size_t repeats = views.size(), n = views[0].n;
     const bool shared_labels = !labels || labels->ndim() == 1;
@@ -206,9 +206,8 @@ Doubles summarise_arrays(const Array& acts, bool bfloat16, const Binning& binnin
             }
             if (weights) {
                 l.weights = w + r * weight_step;
-                int exponent;
-                std::frexp(*std::max_element(l.weights, l.weights + n), &exponent);
-                l.scale = std::ldexp(1.0, -exponent);
+                std::frexp(*std::max_element(l.weights, l.weights + n), &l.exponent);
+                l.exponent = -l.exponent;
             }
             Labels in = l;
             in.soft = nullptr;
@@ -235,6 +234,7 @@ Doubles summarise_arrays(const Array& acts, bool bfloat16, const Binning& binnin
 
 py::array_t<std::int64_t> discretise(const Array& acts, bool bfloat16, const Binning& binning,
                                      int threads) {
+    const StandardFloat standard;
     const std::vector<View> views = views_of(acts, bfloat16);
     const std::size_t n = views[0].n, d = views[0].d;
     py::array_t<std::int64_t> codes(
@@ -261,6 +261,7 @@ class Table {
     void update(const Array& acts, bool bfloat16, const Binning& binning,
                 const OptionalArray& labels, const OptionalDoubles& soft,
                 const OptionalDoubles& weights, std::size_t n_classes, int threads) {
+        const StandardFloat standard;
         const View view = views_of(acts, bfloat16)[0];
         Labels l;
         l.k = n_classes;

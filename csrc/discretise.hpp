@@ -230,7 +230,7 @@ class ThresholdTable {
             F first = nan, last = nan;
             if (b.kind == Kind::edges) {
                 first = b.outside == Outside::clip ? -inf : up(e[0]);
-                last = up(e[m - 1]);
+                last = b.outside == Outside::clip && e[m - 1] == e[0] ? -inf : up(e[m - 1]);
             } else if (b.outside == Outside::cell) {
                 first = up(e[0]);
                 last = std::nextafter(down(e[m - 1]), inf);
@@ -250,7 +250,8 @@ class ThresholdTable {
                 const double* e = edges.data() + u * m;
                 row.clear();
                 if (ends) row.push_back(first_[u]);
-                for (std::size_t i = 1; i < cells; ++i) row.push_back(up(e[i]));
+                for (std::size_t i = 1; i < cells; ++i)  // a first edge may repeat
+                    row.push_back(ends && e[i] == e[0] ? first_[u] : up(e[i]));
                 if (ends && (m > 1 || b.kind != Kind::edges)) row.push_back(last_[u]);
                 row.resize(std::size_t{1} << t_.steps, nan);
                 sorted_.insert(sorted_.end(), row.begin(), row.end());
@@ -315,6 +316,9 @@ class ThresholdTable {
     Thresholds<F> t_{};
 };
 
+// Whether a cell of Width has a number of 64 bits.
+inline bool fits_code(double cell) { return cell >= -0x1p63 && cell < 0x1p63; }
+
 // Where a scan of the values found the first NaN, and what lies outside.
 struct Faults {
     bool nan = false;
@@ -322,21 +326,19 @@ struct Faults {
     double lo = std::numeric_limits<double>::infinity(), hi = -lo;
 };
 
-// Goes through all values, slowly: for the text of an error.
-inline Faults find_faults(const View& view, bool per_unit, const double* lo, const double* hi) {
+// Goes through all values, slowly: for the text of an error. valid(value, unit) is false outside.
+template <class Valid>
+Faults find_faults(const View& view, const Valid& valid) {
     Faults f;
     std::vector<double> row(view.d);
     for (std::size_t r = 0; r < view.n; ++r) {
         load(view.dtype, view.at(r, 0), view.unit_stride, view.d, row.data());
         for (std::size_t u = 0; u < view.d; ++u) {
             const double v = row[u];
-            if (std::isnan(v) && !f.nan) {
+            if (std::isnan(v)) {
+                if (!f.nan) f.nan_row = r, f.nan_unit = u;
                 f.nan = true;
-                f.nan_row = r;
-                f.nan_unit = u;
-            }
-            const std::size_t i = per_unit ? u : 0;
-            if (v < lo[i] || v > hi[i]) {
+            } else if (!valid(v, u)) {
                 ++f.outside;
                 f.lo = std::min(f.lo, v);
                 f.hi = std::max(f.hi, v);
@@ -349,14 +351,12 @@ inline Faults find_faults(const View& view, bool per_unit, const double* lo, con
 // Throws what is wrong with the values of `view`, of which some are NaN or outside the edges.
 [[noreturn]] inline void throw_faults(const View& view, const Binning& b,
                                       const std::vector<double>& edges) {
-    std::vector<double> lo, hi;
-    const std::size_t tables = b.per_unit ? view.d : 1;
-    for (std::size_t u = 0; u < tables; ++u) {
-        const bool limits = b.outside == Outside::raise && !edges.empty();
-        lo.push_back(limits ? edges[u * b.m] : -std::numeric_limits<double>::max());
-        hi.push_back(limits ? edges[u * b.m + b.m - 1] : std::numeric_limits<double>::max());
-    }
-    const Faults f = find_faults(view, b.per_unit, lo.data(), hi.data());
+    const Faults f = find_faults(view, [&](double v, std::size_t unit) {
+        if (b.kind == Kind::width) return fits_code(std::floor(v / b.width));
+        if (b.outside != Outside::raise || edges.empty()) return std::isfinite(v);
+        const double* e = edges.data() + (b.per_unit ? unit * b.m : 0);
+        return v >= e[0] && v <= e[b.m - 1];
+    });
     if (f.nan)
         throw InvalidInput("acts: NaN at row " + std::to_string(f.nan_row) + ", unit " +
                            std::to_string(f.nan_unit) + ": every activation must be a number");
@@ -370,8 +370,9 @@ inline Faults find_faults(const View& view, bool per_unit, const double* lo, con
         throw InvalidInput("acts: " + std::to_string(f.outside) +
                            " infinite values, or values too large for the width " +
                            number(b.width) + ": floor(t / width) must fit 64 bits");
-    const std::string range =
-        b.per_unit ? "their units' ranges" : "[" + number(lo[0]) + ", " + number(hi[0]) + "]";
+    const std::string range = b.per_unit
+                                  ? "their units' ranges"
+                                  : "[" + number(edges[0]) + ", " + number(edges[b.m - 1]) + "]";
     throw InvalidInput("acts: " + count + " values lie outside " + range + "; those extend " +
                        extent + ": widen the range, or say outside='clip' or outside='cell'");
 }

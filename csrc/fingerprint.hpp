@@ -258,7 +258,7 @@ class Keyer {
         bool invalid = false;
         for (std::size_t i = 0; i < rows; ++i) {
             const double cell = std::floor(values[i] / binning_.width);
-            const bool fits = cell >= -0x1p63 && cell < 0x1p63;
+            const bool fits = fits_code(cell);
             out[i] = fits ? static_cast<std::int64_t>(cell) : 0;
             invalid |= !fits;
         }

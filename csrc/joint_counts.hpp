@@ -69,7 +69,7 @@ struct Labels {
     const double* soft = nullptr;     // (n, k)
     const double* weights = nullptr;  // (n)
     std::size_t k = 0;                // classes; hard labels are below it
-    double scale = 1;                 // a power of two for the weights
+    int exponent = 0;                 // weights are taken times 2^exponent
 
     bool weighted() const { return soft || weights; }
 };
@@ -221,7 +221,7 @@ inline void CellTable<std::uint64_t>::add_row(const Key& key, std::uint64_t hash
 template <>
 inline void CellTable<Fixed>::add_row(const Key& key, std::uint64_t hash, const Labels& labels,
                                       std::size_t row) {
-    const double weight = labels.weights ? labels.weights[row] * labels.scale : 1.0;
+    const double weight = labels.weights ? std::ldexp(labels.weights[row], labels.exponent) : 1.0;
     Fixed left = to_fixed(weight);
     if (left == 0) return;
     const std::uint32_t c = cell(key, hash);
@@ -550,10 +550,11 @@ inline std::optional<Summary> count_few_cells(const Keyer& keyer, const View& vi
 // Counts of the hard labels of one part after another, kept no longer than their spectra need.
 class PartCounter {
   public:
-    explicit PartCounter(std::size_t classes) : classes_(classes, 0) {}
+    explicit PartCounter(const Labels& labels)
+        : labelled_(labels.hard), classes_(std::max<std::size_t>(labels.k, 1), 0) {}
 
     void add(const Records& records, std::size_t part, const Labels& labels) {
-        const bool classes = records.carries_classes(), labelled = labels.hard;
+        const bool look_back = labelled_ && !records.carries_classes();
         rows_ = records.size(part);
         if (cell_.size() < rows_)
             for (auto* v : {&cell_, &label_, &counts_}) v->resize(rows_);
@@ -571,13 +572,12 @@ class PartCounter {
             }
             ++counts_[cell];
             cell_[i] = cell;
-            label_[i] = classes || !labelled ? carried : labels.hard[carried];
+            label_[i] = look_back ? labels.hard[carried] : carried;
             ++i;
         });
         cells_ += n_keys_;
         singletons_ += add_all(counts_.data(), n_keys_, t_);
-        labelled_ = labelled;
-        if (!labelled) return;
+        if (!labelled_) return;
         for (i = 0; i < rows_; ++i) ++classes_[label_[i]];
         if (n_keys_ * labels.k <= 2 * rows_ + 64)
             add_dense(labels.k);
@@ -641,11 +641,11 @@ class PartCounter {
         add_all(pairs_.data(), pairs_.size(), ty_);
     }
 
+    bool labelled_;
     Spectrum t_, ty_;
     std::uint64_t cells_ = 0, singletons_ = 0;
     std::vector<std::uint64_t> classes_;
     Index index_, pair_index_;
-    bool labelled_ = false;
     std::size_t rows_ = 0, n_keys_ = 0;                 // of this part, which the vectors outgrow
     std::vector<std::uint32_t> cell_, label_, counts_;  // of each row; rows of each key
     std::vector<Key> keys_, pair_;                      // cells; (cell, class)
@@ -655,7 +655,8 @@ class PartCounter {
 // The same for weights and soft labels.
 class PartWeigher {
   public:
-    PartWeigher(std::size_t classes, Fixed whole) : tally_(classes, whole) {}
+    PartWeigher(const Labels& labels, Fixed whole)
+        : tally_(std::max<std::size_t>(labels.k, 1), whole) {}
     void add(const Records& records, std::size_t part, const Labels& labels) {
         table_.clear();
         records.each(part, [&](const Key& key, std::uint32_t row) {
@@ -690,7 +691,7 @@ inline std::pair<Fixed, std::uint64_t> total_weight(const Labels& labels, std::s
     Fixed whole = 0;
     std::uint64_t rows = 0;
     for (std::size_t i = 0; i < n; ++i) {
-        const Fixed w = to_fixed(labels.weights[i] * labels.scale);
+        const Fixed w = to_fixed(std::ldexp(labels.weights[i], labels.exponent));
         whole += w;
         rows += w > 0;
     }
