@@ -193,11 +193,11 @@ def test_the_buffer_protocol():
 def test_every_number_of_units(d, dtype):
     """Around multiples of 16, of the lanes of 28 bits, and of the 128 bits of an exact key."""
     a = acts_of(dtype, 130, d, seed=d)
-    for n_bins in (1, 2, 3, 4, 14, 30, 127, 128, 129, 2**14, 2**20 + 1):
+    for n_bins in (1, 2, 4, 14, 30, 128, 129, 2**14, 2**20 + 1):
+        bins = Uniform(n_bins, (-6.0, 6.0))
+        cell = oracle.cells(oracle.codes(a, bins))
         for layout in ("C", "F"):
-            bins = Uniform(n_bins, (-6.0, 6.0))
             view = LAYOUTS[layout](a)
-            cell = oracle.cells(oracle.codes(a, bins))
             layer = layer_information(view, cell, inputs=cell, bins=bins, exhaustive=True)
             assert (layer.n_cells, layer.h_t_given_x) == (cell.max() + 1, 0)
 
@@ -218,7 +218,7 @@ def test_threads_change_no_bit(dtype, layout):
             assert np.array_equal(discretise(view, threads=threads, **kwargs), codes)
             layers.append(layer_information(view, label, threads=threads, **kwargs))
         assert layers[1:] == layers[:-1]
-        assert layers[0].n_cells == len(np.unique(codes, axis=0))
+        assert layers[0].n_cells == len(np.unique(codes[:2000], axis=0))  # all 60 rows are there
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (1, 300), (513, 1), (512, 2), (511, 20)])
@@ -291,8 +291,8 @@ def structured_differences(d, n_bins):
     return np.unique(rows, axis=0)
 
 
-@pytest.mark.parametrize("n_bins", [2, 4, 30, 128, 16384])
-@pytest.mark.parametrize("d", [65, 200, 500])
+@pytest.mark.parametrize("n_bins", [2, 30, 128, 16384])
+@pytest.mark.parametrize("d", [65, 130, 300])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_no_collision_of_structured_rows(d, n_bins, order):
     codes = structured_differences(d, n_bins).astype(np.float32, order=order)
