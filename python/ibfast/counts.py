@@ -76,7 +76,7 @@ class JointCounts:
     (4, 2)
     >>> counts.cell_counts()
     array([2, 2])
-    >>> ibfast.information(counts).i_ty.round(4)
+    >>> round(ibfast.information(counts).i_ty, 4)
     0.3113
     """
 
