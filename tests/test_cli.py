@@ -3,11 +3,12 @@ import re
 import subprocess
 import sys
 
-import ibfast
 import numpy as np
 import pytest
-from ibfast import cli, store
 from typer.testing import CliRunner
+
+import ibfast
+from ibfast import cli, store
 
 TOY = ["run", "--seeds", "2", "--epochs", "12", "--checkpoints", "5"]
 

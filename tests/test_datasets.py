@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ibfast.datasets import committee_rule, spherical_rule
 
 PUBLISHED = "77732f16f85e91b49d3997196b56163b3bd362d8cf631468a8de3f986e88359f"

@@ -1,10 +1,11 @@
 import json
 
-import ibfast
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+
+import ibfast
 from ibfast import store
 from ibfast.datasets import spherical_rule
 from ibfast.experiments import (

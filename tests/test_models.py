@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ibfast.models import ACTIVATIONS, MLP, seed_generator
 
 TORCH = {name: getattr(torch.nn.functional, name) for name in ACTIVATIONS if name != "linear"}

@@ -1,8 +1,9 @@
-import ibfast
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+
+import ibfast
 from ibfast.plane import information_plane, measure_arrays, measure_layers, over_seeds_sd, summary
 
 RNG = np.random.default_rng(0)

@@ -1,8 +1,9 @@
 import matplotlib.figure
 import numpy as np
 import pytest
-from ibfast import plots
 from matplotlib.collections import LineCollection
+
+from ibfast import plots
 from test_plane import plane_of
 
 RNG = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+
 from ibfast import store
 from ibfast.plane import measure_arrays
 

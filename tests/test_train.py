@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ibfast.datasets import spherical_rule
 from ibfast.models import MLP, seed_generator
 from ibfast.train import Trainer, log_checkpoints
