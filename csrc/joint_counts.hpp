@@ -230,18 +230,18 @@ inline void CellTable<Fixed>::add_row(const Key& key, std::uint64_t hash, const 
         add(c, labels.hard ? labels.hard[row] : 0, left);
         return;
     }
-    // The last class takes what rounding left over, so that a row's mass is exactly its weight.
+    // The likeliest class takes what rounding leaves over, so that a row's mass is exactly its
+    // weight and the small probabilities keep their precision.
     const double* p = labels.soft + row * labels.k;
     const double sum = std::accumulate(p, p + labels.k, 0.0);
-    std::size_t last = labels.k - 1;
-    while (last > 0 && p[last] == 0) --last;
-    for (std::size_t k = 0; k < last; ++k) {
+    const auto likeliest = static_cast<std::size_t>(std::max_element(p, p + labels.k) - p);
+    for (std::size_t k = 0; k < labels.k; ++k) {
         const Fixed amount = std::min(left, to_fixed(weight * (p[k] / sum)));
-        if (amount == 0) continue;
+        if (k == likeliest || amount == 0) continue;
         left -= amount;
         add(c, static_cast<std::uint32_t>(k), amount);
     }
-    if (left > 0) add(c, static_cast<std::uint32_t>(last), left);
+    if (left > 0) add(c, static_cast<std::uint32_t>(likeliest), left);
 }
 
 // p log2(1/p) for p = part / whole, accurate where p is near 1.
