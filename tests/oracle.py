@@ -65,7 +65,7 @@ def entropy(amounts):
         how_many = Counter(amounts)
         total = sum(decimal.Decimal(a) * k for a, k in how_many.items())
         rest = sum(decimal.Decimal(a) * k * _ln(a) for a, k in how_many.items() if a)
-        return float((_ln(total) - rest / total) / _ln(2))
+        return float(max((_ln(total) - rest / total) / _ln(2), 0))
 
 
 def hard_joint(cell, label):

@@ -199,6 +199,10 @@ ALL_THE_BITS = """
                         counts = ibfast.JointCounts(bins, 3, **kwargs)
                         counts.update(view, soft)
                         h.update(counts.to_bytes())
+    acts = rng.normal(size=(50, 20_000)).astype(np.float32)
+    counts = ibfast.JointCounts(Uniform(128, (-9, 9)), 1)
+    counts.update(acts, np.zeros(50, int))
+    h.update(counts.to_bytes())
     print(ibfast._core.info()["simd"], h.hexdigest())
 """
 
@@ -221,7 +225,7 @@ def test_the_kernel_tests_pass_at_every_level(level):
         pytest.skip(f"this machine does not run x86-64-{level}")
     here = Path(__file__).parent
     package = str(Path(_core.__file__).parents[1])
-    chosen = "beside or (every_number and float32) or (every_dtype and float) or broadcast"
+    chosen = "beside or keys or (every_number and float32) or (every_dtype and float) or broadcast"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen,
          str(here / "test_kernel.py"), str(here / "test_binning.py")],
