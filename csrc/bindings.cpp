@@ -155,7 +155,7 @@ Information one_array(const View& view, const Binning& binning, const Labels& la
         if (const auto few = count_few_cells(keyer, view, labels, threads, poll))
             return {*few, Summary{}};
     unsigned part_bits = 0;
-    while (part_bits < 10 && view.n >> (part_bits + 12)) ++part_bits;
+    while (part_bits < 10 && view.n >> (part_bits + 13)) ++part_bits;
     const Records records(keyer, view, 0, view.n, part_bits,
                           labels.weighted() || inputs ? nullptr : labels.hard, threads, poll);
     const auto summary = [&](const Labels& l) {

@@ -93,6 +93,13 @@ class Index {
         }
     }
     void clear() { std::fill(slots_.begin(), slots_.end(), kEmpty); }
+    // Empties the index and makes room for `count` positions.
+    void reset(std::size_t count) {
+        std::size_t size = std::max<std::size_t>(256, slots_.size());
+        while (size <= count * 3) size *= 2;
+        slots_.assign(size, kEmpty);
+        mask_ = size - 1;
+    }
 
   private:
     static constexpr std::uint32_t kEmpty = 0xffffffff;
@@ -559,7 +566,7 @@ class PartCounter {
         if (cell_.size() < rows_)
             for (auto* v : {&cell_, &label_, &counts_}) v->resize(rows_);
         if (keys_.size() < rows_) keys_.resize(rows_);
-        index_.clear();
+        index_.reset(rows_);
         n_keys_ = 0;
         std::size_t i = 0;
         records.each(part, [&](const Key& key, std::uint32_t carried) {
@@ -578,7 +585,7 @@ class PartCounter {
         cells_ += n_keys_;
         singletons_ += add_all(counts_.data(), n_keys_, t_);
         if (!labelled_) return;
-        for (i = 0; i < rows_; ++i) ++classes_[label_[i]];
+        count_classes(labels.k);
         if (n_keys_ * labels.k <= 2 * rows_ + 64)
             add_dense(labels.k);
         else
@@ -610,6 +617,14 @@ class PartCounter {
                 ones += counts[i];
         spectrum.add(1, ones);
         return ones;
+    }
+    // In turn into four tables, where they are small: a counter that is added to again and again
+    // waits for itself.
+    void count_classes(std::size_t classes) {
+        const std::size_t tables = classes <= 256 ? 4 : 1;
+        pairs_.assign(tables * classes, 0);
+        for (std::size_t i = 0; i < rows_; ++i) ++pairs_[i % tables * classes + label_[i]];
+        for (std::size_t i = 0; i < pairs_.size(); ++i) classes_[i % classes] += pairs_[i];
     }
     void add_dense(std::size_t classes) {
         pairs_.assign(n_keys_ * classes, 0);
