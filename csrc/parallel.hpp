@@ -6,7 +6,6 @@
 #include <cfenv>
 #include <chrono>
 #include <cmath>
-#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
@@ -70,21 +69,12 @@ inline void prepare_threads() {
 // All threads that this process may use: affinity, cgroup quota, OMP_NUM_THREADS.
 inline int available_threads() {
     static const int limit = std::min(detail::quota_threads(), detail::requested_threads());
-    static std::atomic<int> cpus{0};
-    static std::atomic<std::int64_t> asked{0};
-    const std::int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(
-                                 std::chrono::steady_clock::now().time_since_epoch())
-                                 .count();
-    if (cpus == 0 || now - asked > 200) {  // the system call costs more than a small layer
-        int count = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    int cpus = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 #if defined(__linux__)
-        cpu_set_t set;
-        if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) cpus = CPU_COUNT(&set);
 #endif
-        cpus = count;
-        asked = now;
-    }
-    return std::min(cpus.load(), limit);
+    return std::min(cpus, limit);
 }
 
 inline bool has_openmp() {

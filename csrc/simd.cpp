@@ -374,7 +374,7 @@ struct LaneSums {
                 const __m256i even = V::load(lanes + i), odd = _mm256_srli_epi64(even, 32);
                 const __m256i p = _mm256_mul_epu32(even, V::load(coefficient + i));
                 const __m256i q = _mm256_mul_epu32(odd, V::load(coefficient + i + 1));
-                auto* to = reinterpret_cast<__m256i*>(s[h] + i);
+                __m256i* to = reinterpret_cast<__m256i*>(s[h] + i);
                 to[0] = First ? p : to[0] + p;
                 to[1] = First ? q : to[1] + q;
             }
@@ -392,7 +392,7 @@ struct LaneSums {
     }
 #if defined(__AVX2__)
     IBFAST_INLINE __m256i quarter(size_t h) const {
-        const auto* v = reinterpret_cast<const __m256i*>(s[h]);
+        const __m256i* v = reinterpret_cast<const __m256i*>(s[h]);
         return (v[0] + v[1]) + (v[2] + v[3]);
     }
 #endif
@@ -574,7 +574,7 @@ void accumulate(const u32* __restrict lane, size_t rows, const u32* __restrict c
         }
 #elif defined(__AVX2__)
         for (const __m256i all = _mm256_set1_epi64x(c); r + 4 <= rows; r += 4) {
-            auto* to = reinterpret_cast<__m256i*>(sums + r);
+            __m256i* to = reinterpret_cast<__m256i*>(sums + r);
             const __m256i wide = _mm256_cvtepu32_epi64(Vector<double>::load(lane + r));
             _mm256_storeu_si256(to, _mm256_loadu_si256(to) + _mm256_mul_epu32(wide, all));
         }
@@ -632,7 +632,11 @@ void half_to_float(const std::uint16_t* __restrict x, size_t n, float* __restric
         _mm256_storeu_ps(out + i,
                          _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))));
 #endif
-    for (; i < n; ++i) out[i] = half_value(x[i]);
+    for (; i < n; ++i) {  // x may be misaligned
+        std::uint16_t half;
+        __builtin_memcpy(&half, reinterpret_cast<const char*>(x) + 2 * i, sizeof half);
+        out[i] = half_value(half);
+    }
 }
 
 }  // namespace
