@@ -150,7 +150,7 @@ def mutual_info(
     per_unit : bool
         Take that default range of each unit instead.
     weights : array_like, shape (n,) or (repeats, n), optional
-        p(x), up to a factor.
+        p(x), up to a factor; below 2^-81 of the largest they count as 0.
     outside : {"raise", "clip", "cell"}
         Values outside the range or beyond the first and last edge: an error, or joined to the end
         bins, or in cells of their own.
