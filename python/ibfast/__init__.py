@@ -23,7 +23,7 @@ from ibfast.measures import (
 )
 
 if TYPE_CHECKING:
-    from ibfast import corrections, estimators, selftest, uncertainty
+    from ibfast import bottleneck, corrections, estimators, selftest, uncertainty
     from ibfast.estimators import panel
 
 __version__: str = _core.info()["version"]
@@ -34,6 +34,7 @@ __all__ = [
     "SaturationWarning",
     "__version__",
     "binning",
+    "bottleneck",
     "corrections",
     "datasets",
     "entropy",
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 
-_LAZY = ("corrections", "estimators", "selftest", "uncertainty")
+_LAZY = ("bottleneck", "corrections", "estimators", "selftest", "uncertainty")
 
 
 def __getattr__(name: str) -> Any:  # `import ibfast` is to be quick

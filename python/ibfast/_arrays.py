@@ -185,19 +185,41 @@ def view_labels(labels: Any, acts: Acts) -> Labels:
     if array.shape[:-1] not in {(acts.n,), rows} or array.shape[-1] == 0:
         expected = "(n,) or (n, k)" if acts.repeats is None else "(n, k) or (repeats, n, k)"
         raise _shape_error("labels", array, expected, acts)
-    soft = np.ascontiguousarray(array, dtype=np.float64)
+    return Labels(None, as_distributions("labels", array, itemsize))
+
+
+def as_distributions(
+    name: str, array: npt.NDArray[Any], itemsize: int | None = None
+) -> npt.NDArray[np.float64]:
+    """Return distributions along the last axis as contiguous float64.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for errors.
+    array : ndarray
+        From `as_values`.
+    itemsize : int, optional
+        Of the numbers as they came, which says how near to 1 their sums must be.
+
+    Raises
+    ------
+    ValueError
+        Some are negative or not finite, or do not sum to 1.
+    """
+    rows = np.ascontiguousarray(array, dtype=np.float64)
+    tolerance = _SUM_TOLERANCE[max(2, itemsize or array.dtype.itemsize)]
     with np.errstate(over="ignore", invalid="ignore"):
-        sums = soft.sum(axis=-1)
+        sums = rows.sum(axis=-1)
         # Written so that NaN is wrong too.
-        right = (soft >= 0).all(axis=-1) & (np.abs(sums - 1.0) <= _SUM_TOLERANCE[itemsize])
-    wrong = ~right
-    if wrong.any():
-        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        right = (rows >= 0).all(axis=-1) & (np.abs(sums - 1.0) <= tolerance)
+    if not right.all():
+        at = tuple(int(i) for i in np.argwhere(~right)[0])
+        place = f"row {at[0] if len(at) == 1 else at} is {rows[at]}, which" if at else f"{rows},"
         raise ValueError(
-            f"labels: row {at[0] if len(at) == 1 else at} is {soft[at]}, which sums to {sums[at]}; "
-            "expected probabilities p(y|x): not negative, each row with sum 1"
+            f"{name}: {place} sums to {sums[at]}; expected probabilities: not negative, with sum 1"
         )
-    return Labels(None, soft)
+    return rows
 
 
 def view_weights(weights: Any, acts: Acts) -> npt.NDArray[np.float64]:
