@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bind_bottleneck.hpp"
 #include "bind_kde.hpp"
 #include "bind_resample.hpp"
 #include "joint_counts.hpp"
@@ -349,6 +350,7 @@ PYBIND11_MODULE(_core, m) {
              "edges"_a = py::none(), "per_unit"_a = false);
     m.def("summarise", &summarise_arrays);
     m.def("discretise", &discretise);
+    bind_bottleneck(m, poll_signals);
     bind_kernel_sums(m, poll_signals);
     bind_resampling(m, poll_signals);
     m.def("info", &info);

@@ -274,6 +274,7 @@ void half_to_float(const std::uint16_t* __restrict x, size_t n, float* __restric
 }  // namespace
 
 extern const Pairs IBFAST_JOIN(pairs_, IBFAST_LEVEL);
+extern const BottleneckLoops IBFAST_JOIN(bottleneck_, IBFAST_LEVEL);
 extern const Simd IBFAST_JOIN(simd_, IBFAST_LEVEL);
 const Simd IBFAST_JOIN(simd_, IBFAST_LEVEL) = {
     IBFAST_STRING(IBFAST_LEVEL),
@@ -285,6 +286,7 @@ const Simd IBFAST_JOIN(simd_, IBFAST_LEVEL) = {
     pack_bytes,
     half_to_float,
     &IBFAST_JOIN(pairs_, IBFAST_LEVEL),
+    &IBFAST_JOIN(bottleneck_, IBFAST_LEVEL),
 };
 
 }  // namespace ibfast

@@ -80,6 +80,26 @@ struct Pairs {
     PairLoops<double> f64;
 };
 
+// The information bottleneck: `rows` inputs with rows p[x * k + y] = p(y|x), clusters t < stride,
+// of which there are whole vectors of 8; those too many have phi = -infinity, nearly.
+struct BottleneckLoops {
+    // With z_t = scale * sum over y of p_y phi[y * stride + t]: q[x * stride + t] = 2^z_t / sum
+    // over t of 2^z_t, and the log2 of that sum.
+    void (*encode)(const double* p, std::size_t rows, std::size_t k, const double* phi,
+                   std::size_t stride, double scale, double* q, double* log2_sum);
+    // q[x * stride + t] = 2^(z_t + log2_weight[x]), at most 2^1000.
+    void (*weigh)(const double* p, std::size_t rows, std::size_t k, const double* phi,
+                  std::size_t stride, double scale, const double* log2_weight, double* q);
+    // out[y * stride + t] += sum over x of weight[x] p[x * k + y] q[x * stride + t]
+    void (*decode)(const double* p, const double* weight, std::size_t rows, std::size_t k,
+                   const double* q, std::size_t stride, double* out);
+    // The same with q (a - mean), a_t the sum over y of p_y direction[y * stride + t] and `mean`
+    // its mean under q. `scratch` holds a row.
+    void (*curve)(const double* p, const double* weight, std::size_t rows, std::size_t k,
+                  const double* direction, std::size_t stride, const double* q, double* scratch,
+                  double* out);
+};
+
 struct Simd {
     const char* name;
     Loops<float> f32;
@@ -94,6 +114,7 @@ struct Simd {
     void (*pack_bytes)(const std::uint32_t* codes, std::size_t rows, std::size_t d, Key* key);
     void (*half_to_float)(const std::uint16_t* x, std::size_t n, float* out);
     const Pairs* pairs;
+    const BottleneckLoops* bottleneck;
 };
 
 const Simd& simd();                  // the level in use

@@ -1,0 +1,253 @@
+"""The information bottleneck at one beta: climb, look for better clusters, certify.
+
+With decoders r = q(y|t) spread as a measure mu over all distributions of Y, what is maximised,
+F(mu) = sum_x p(x) log2 of the integral of 2^(beta sum_y p(y|x) log2 r_y), is concave in mu. So a
+local maximum is global where no decoder r gains: D(r) = sum_x p(x) 2^(beta sum_y p(y|x) log2 r_y) /
+(the same under mu) is at most 1 for all r; and by Jensen's inequality no encoder of whatever size
+has an F greater by more than log2 max D. (For mixtures: Lindsay 1983, The Annals of Statistics 11,
+theorem 4.1; here with Slonim & Weiss's 2002 mixture.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ibfast import _core
+from ibfast.bottleneck._source import Source
+
+__all__ = ["Clusters", "Solution", "Solver"]
+
+_Array = NDArray[np.float64]
+
+LOG_ZERO = -1e300  # as in the kernel: 0 times it is 0
+_LEAST = 1e-14  # bits of F that are worth another cluster
+_GAIN = 1e-12  # of a cluster that is worth adding, beside 1
+_ROUGH = 1e-4  # residual and gain while clusters are still to come
+_STARTS = 256  # decoders from which the greatest gain is looked for
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """log2 q(t), shape (n,), and log2 q(y|t), shape (n, k), with `LOG_ZERO` for that of 0."""
+
+    log_q: _Array
+    log_r: _Array
+
+    def __len__(self) -> int:
+        return len(self.log_q)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """An optimal encoder: its clusters and what they reach, in bits."""
+
+    beta: float
+    clusters: Clusters
+    rate: float
+    relevance: float
+    objective: float
+    """I(X;T) - beta I(T;Y)."""
+    residual: float
+    """Greatest change of q(t|x) in an iteration of the self-consistent equations."""
+    gap: float
+    """By how much at most the objective of any encoder lies below this one."""
+    iterations: int
+
+
+class Solver:
+    """Finds the best encoder of a source for one beta after the other.
+
+    Parameters
+    ----------
+    source : Source
+    most : int
+        How many clusters there may be.
+    tolerance : float
+        Of the residual.
+    threads : int
+    """
+
+    def __init__(self, source: Source, most: int, tolerance: float, threads: int) -> None:
+        self.source, self.most = source, most
+        self._tolerance, self._threads = tolerance, threads
+        self._log_rows = _log2(source.p_y_given_x)
+        points = source.p_y_given_x
+        if len(points) > _STARTS:
+            points = points[np.linspace(0, len(points) - 1, _STARTS).round().astype(int)]
+        # A little of p(y) keeps every start in reach of the rest.
+        self._starts = 0.999 * points + 0.001 * source.p_y
+
+    def trivial(self) -> Clusters:
+        """One cluster for all inputs."""
+        return Clusters(np.zeros(1), _log2(self.source.p_y)[None])
+
+    def solve(self, beta: float, start: Clusters) -> Solution:
+        """Climb from `start`, and on from better clusters while there are some."""
+        clusters, iterations = start, 0
+        best: Solution | None = None
+        rough = True  # until all clusters that matter are there
+        for round_ in range(60):
+            rough = rough and round_ < 30
+            tolerance, least = (_ROUGH, _ROUGH) if rough else (self._tolerance, _GAIN)
+            log_q, log_r, f, residual, steps = _core.bottleneck_climb(
+                self.source.p_y_given_x,
+                self.source.p_x,
+                clusters.log_q,
+                clusters.log_r,
+                beta,
+                tolerance,
+                2000,
+                self._threads,
+            )
+            clusters = Clusters(log_q, log_r)
+            iterations += steps
+            more, gain = self._better(beta, clusters, least)
+            if not rough:
+                now = self._solution(beta, clusters, f, residual, gain)
+                if best is not None and now.objective >= best.objective - _LEAST * (1 + beta):
+                    break
+                best = now
+                if more is None:
+                    break
+            rough = rough and more is not None
+            clusters = more or clusters
+        assert best is not None
+        return replace(best, iterations=iterations)
+
+    def encode(self, beta: float, c: Clusters) -> tuple[_Array, _Array, _Array, float]:
+        """q(t|x) of the classes (m, n), log2 of the sums in F (m,), q(y,t) (k, n), and F."""
+        s = self.source
+        return _core.bottleneck_encode(s.p_y_given_x, s.p_x, c.log_q, c.log_r, beta, self._threads)
+
+    def _solution(
+        self, beta: float, c: Clusters, f: float, residual: float, gain: float
+    ) -> Solution:
+        q, r = np.exp2(c.log_q), np.exp2(c.log_r)
+        terms = np.where(r > 0, r * (c.log_r - _log2(self.source.p_y)), 0.0)
+        objective = -f - beta * self.source.h_y
+        relevance = float(q @ terms.sum(axis=1))
+        return Solution(
+            beta=beta,
+            clusters=c,
+            rate=max(0.0, objective + beta * relevance),
+            relevance=max(0.0, relevance),
+            objective=objective,
+            residual=residual,
+            gap=max(0.0, float(np.log2(gain))),
+            iterations=0,
+        )
+
+    def _better(self, beta: float, c: Clusters, least: float) -> tuple[Clusters | None, float]:
+        """Clusters with a greater F, if there are any, and the greatest gain D that was found.
+
+        Gains that exceed 1 by no more than `least` do not count.
+        """
+        q, log_sum, joint, _ = self.encode(beta, c)
+        decoders, gains = self._greatest_gains(beta, log_sum, 4 if least == _ROUGH else 12)
+        gain = float(gains.max(initial=1.0))
+        if len(c) >= self.most:
+            return None, gain
+        new = decoders[gains > 1 + least][: self.most - len(c)]
+        options = [
+            option
+            for option in (
+                self._added(beta, c, new, log_sum),
+                self._split(beta, c, q, joint, log_sum, least),
+            )
+            if option is not None
+        ]
+        return max(options, key=lambda o: o[1], default=(None, 0.0))[0], gain
+
+    def _gains(self, beta: float, decoders: _Array, log_sum: _Array) -> _Array:
+        """Sum over x of p(x,y) 2^(...) of each decoder; shape (k, n), whose sums over y are D."""
+        s = self.source
+        return _core.bottleneck_gains(
+            s.p_y_given_x, s.p_x, _log2(decoders), log_sum, beta, self._threads
+        )
+
+    def _greatest_gains(self, beta: float, log_sum: _Array, steps: int) -> tuple[_Array, _Array]:
+        """Decoders of locally greatest gain and these gains, descending.
+
+        r = sum_x w(x) p(y|x) / sum_x w(x), w(x) being the terms of D(r), never lowers D.
+        """
+        decoders = self._starts
+        for step in range(steps):
+            joint = self._gains(beta, decoders, log_sum)
+            gains = joint.sum(axis=0)
+            if step == 2 and len(gains) > 64:  # the best alone go on
+                joint = joint[:, np.argsort(-gains)[:64]]
+                gains = joint.sum(axis=0)
+            decoders = (joint / gains).T
+        order = np.argsort(-gains)
+        decoders, gains = decoders[order], gains[order]
+        kept: list[int] = []
+        for i in range(len(gains)):
+            if all(np.abs(decoders[i] - decoders[j]).max() > 0.02 for j in kept):
+                kept.append(i)
+        return decoders[kept], gains[kept]
+
+    def _added(
+        self, beta: float, c: Clusters, new: _Array, log_sum: _Array
+    ) -> tuple[Clusters, float] | None:
+        """With a share of new decoders, the share being the best of a ladder; by how much F grows."""
+        if not len(new):
+            return None
+        share = np.exp2(-np.arange(1.0, 30.0, 0.5))[:, None]
+        log_r = _log2(new)
+        ratio = np.exp2(beta * self.source.p_y_given_x @ log_r.T - log_sum[:, None]).mean(axis=1)
+        f = np.log2(1 - share + share * ratio) @ self.source.p_x
+        best = int(f.argmax())
+        if f[best] <= _LEAST:
+            return None
+        log_q = np.full(len(new), np.log2(share[best, 0] / len(new)))
+        clusters = Clusters(
+            np.concatenate([c.log_q + np.log2(1 - share[best, 0]), log_q]),
+            np.concatenate([c.log_r, log_r]),
+        )
+        return clusters, float(f[best])
+
+    def _split(
+        self, beta: float, c: Clusters, q: _Array, joint: _Array, log_sum: _Array, least: float
+    ) -> tuple[Clusters, float] | None:
+        """Where D is least, not greatest, at a cluster's decoder: the cluster in two.
+
+        The curvature of D at r_t is beta times the covariance of p(y|x) within the cluster in the
+        metric of r_t, less 1.
+        """
+        s = self.source
+        k = s.p_y_given_x.shape[1]
+        r = (joint / joint.sum(axis=0)).T
+        scale = np.where(r > 0, 1 / np.sqrt(np.where(r > 0, r, 1.0)), 0.0)
+        inside = s.p_x[:, None] * q / joint.sum(axis=0)
+        products = (s.p_y_given_x[:, :, None] * s.p_y_given_x[:, None, :]).reshape(-1, k * k)
+        second = (inside.T @ products).reshape(-1, k, k) - r[:, :, None] * r[:, None, :]
+        values, vectors = np.linalg.eigh(beta * second * scale[:, :, None] * scale[:, None, :])
+        f_best, best = _LEAST, None
+        for t in np.flatnonzero(values[:, -1] > 1 + 1e3 * least):
+            direction = vectors[t, :, -1] / np.where(scale[t] > 0, scale[t], np.inf)
+            room = np.min(r[t][direction != 0] / np.abs(direction[direction != 0]))
+            length = 0.9 * room * np.exp2(-np.arange(0.0, 24.0))
+            pair = np.stack(
+                [r[t] + length[:, None] * direction, r[t] - length[:, None] * direction]
+            )
+            log_pair = _log2(pair)
+            terms = np.exp2(
+                beta * np.einsum("xy,sly->slx", s.p_y_given_x, log_pair) + c.log_q[t] - log_sum
+            )
+            f = np.log2(1 - q[:, t] + terms.mean(axis=0)) @ s.p_x
+            i = int(f.argmax())
+            if f[i] > f_best:
+                f_best = f[i]
+                best = Clusters(
+                    np.concatenate([np.delete(c.log_q, t), [c.log_q[t] - 1] * 2]),
+                    np.concatenate([np.delete(c.log_r, t, axis=0), log_pair[:, i]]),
+                )
+        return None if best is None else (best, f_best)
+
+
+def _log2(p: _Array) -> _Array:
+    """log2, with `LOG_ZERO` for that of 0."""
+    return np.log2(p, out=np.full(p.shape, LOG_ZERO), where=p > 0)
