@@ -91,6 +91,20 @@ inline Doubles gains(const Doubles& p, const Doubles& weight, const Doubles& log
     return rows_of(joint, joint.size() / s.k, c.size());
 }
 
+// beta, F at it, at half and at twice of it, whether it is an end of the range
+inline py::tuple nearest(const Doubles& p, const Doubles& weight, const Doubles& log_q,
+                         const Doubles& log_r, double slope, double low, double high, int threads) {
+    const Source s = source_of(p, weight);
+    const Clusters c = clusters_of(log_q, log_r);
+    Nearest n;
+    {
+        const py::gil_scoped_release no_gil;
+        const StandardFloat standard;
+        n = nearest_beta(s, c, slope, low, high, team(s, c, threads));
+    }
+    return py::make_tuple(n.beta, n.f, n.f_half, n.f_double, n.at_end);
+}
+
 }  // namespace bottleneck
 
 inline void bind_bottleneck(pybind11::module_& m, const Poll& poll) {
@@ -102,6 +116,7 @@ inline void bind_bottleneck(pybind11::module_& m, const Poll& poll) {
     });
     m.def("bottleneck_encode", &bottleneck::encode);
     m.def("bottleneck_gains", &bottleneck::gains);
+    m.def("bottleneck_nearest", &bottleneck::nearest);
 }
 
 }  // namespace ibfast

@@ -108,4 +108,30 @@ def add_kernel_products(
     column_sums: _Doubles | None,
     threads: int,
 ) -> None: ...
+def bottleneck_climb(
+    p: _Doubles,
+    weight: _Doubles,
+    log_q: _Doubles,
+    log_r: _Doubles,
+    beta: float,
+    tolerance: float,
+    most: int,
+    threads: int,
+) -> tuple[_Doubles, _Doubles, float, float, int]: ...
+def bottleneck_encode(
+    p: _Doubles, weight: _Doubles, log_q: _Doubles, log_r: _Doubles, beta: float, threads: int
+) -> tuple[_Doubles, _Doubles, _Doubles, float]: ...
+def bottleneck_gains(
+    p: _Doubles, weight: _Doubles, log_r: _Doubles, log_sum: _Doubles, beta: float, threads: int
+) -> _Doubles: ...
+def bottleneck_nearest(
+    p: _Doubles,
+    weight: _Doubles,
+    log_q: _Doubles,
+    log_r: _Doubles,
+    slope: float,
+    low: float,
+    high: float,
+    threads: int,
+) -> tuple[float, float, float, float, bool]: ...
 def info() -> _Info: ...

@@ -294,7 +294,7 @@ def ib_curve(
     if betas is None:
         solutions = _sandwich(solver, solve, resolution)
     else:
-        solutions = _in_turn(solver, solve, _check_betas(betas))
+        solutions = _in_turn(solver, solve, check_betas(betas))
 
     def column(name: str, scale: float = 1.0) -> _Array:
         return np.array([getattr(s, name) for s in solutions], dtype=np.float64) * scale
@@ -381,7 +381,7 @@ def _deterministic(solver: Solver) -> _Solve:
     return solve
 
 
-def _check_betas(betas: ArrayLike) -> _Array:
+def check_betas(betas: ArrayLike) -> _Array:
     values = as_values("betas", betas)
     if values.ndim > 1 or not values.size:
         raise ValueError(f"betas: shape {values.shape}; expected (b,), at least one")

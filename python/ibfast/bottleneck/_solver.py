@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ibfast import _core
 from ibfast.bottleneck._source import Source
 
-__all__ = ["Clusters", "Solution", "Solver"]
+__all__ = ["LOG_ZERO", "Clusters", "Solution", "Solver", "log2"]
 
 _Array = NDArray[np.float64]
 
@@ -73,7 +73,7 @@ class Solver:
     def __init__(self, source: Source, most: int, tolerance: float, threads: int) -> None:
         self.source, self.most = source, most
         self._tolerance, self._threads = tolerance, threads
-        self._log_rows = _log2(source.p_y_given_x)
+        self._log_rows = log2(source.p_y_given_x)
         points = source.p_y_given_x
         if len(points) > _STARTS:
             points = points[np.linspace(0, len(points) - 1, _STARTS).round().astype(int)]
@@ -82,7 +82,7 @@ class Solver:
 
     def trivial(self) -> Clusters:
         """One cluster for all inputs."""
-        return Clusters(np.zeros(1), _log2(self.source.p_y)[None])
+        return Clusters(np.zeros(1), log2(self.source.p_y)[None])
 
     def solve(self, beta: float, start: Clusters) -> Solution:
         """Climb from `start`, and on from better clusters while there are some."""
@@ -126,7 +126,7 @@ class Solver:
         self, beta: float, c: Clusters, f: float, residual: float, gain: float
     ) -> Solution:
         q, r = np.exp2(c.log_q), np.exp2(c.log_r)
-        terms = np.where(r > 0, r * (c.log_r - _log2(self.source.p_y)), 0.0)
+        terms = np.where(r > 0, r * (c.log_r - log2(self.source.p_y)), 0.0)
         objective = -f - beta * self.source.h_y
         relevance = float(q @ terms.sum(axis=1))
         return Solution(
@@ -165,7 +165,7 @@ class Solver:
         """Sum over x of p(x,y) 2^(...) of each decoder; shape (k, n), whose sums over y are D."""
         s = self.source
         return _core.bottleneck_gains(
-            s.p_y_given_x, s.p_x, _log2(decoders), log_sum, beta, self._threads
+            s.p_y_given_x, s.p_x, log2(decoders), log_sum, beta, self._threads
         )
 
     def _greatest_gains(self, beta: float, log_sum: _Array, steps: int) -> tuple[_Array, _Array]:
@@ -196,7 +196,7 @@ class Solver:
         if not len(new):
             return None
         share = np.exp2(-np.arange(1.0, 30.0, 0.5))[:, None]
-        log_r = _log2(new)
+        log_r = log2(new)
         ratio = np.exp2(beta * self.source.p_y_given_x @ log_r.T - log_sum[:, None]).mean(axis=1)
         f = np.log2(1 - share + share * ratio) @ self.source.p_x
         best = int(f.argmax())
@@ -233,7 +233,7 @@ class Solver:
             pair = np.stack(
                 [r[t] + length[:, None] * direction, r[t] - length[:, None] * direction]
             )
-            log_pair = _log2(pair)
+            log_pair = log2(pair)
             terms = np.exp2(
                 beta * np.einsum("xy,sly->slx", s.p_y_given_x, log_pair) + c.log_q[t] - log_sum
             )
@@ -248,6 +248,6 @@ class Solver:
         return None if best is None else (best, f_best)
 
 
-def _log2(p: _Array) -> _Array:
+def log2(p: _Array) -> _Array:
     """log2, with `LOG_ZERO` for that of 0."""
     return np.log2(p, out=np.full(p.shape, LOG_ZERO), where=p > 0)
