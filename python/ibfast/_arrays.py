@@ -115,6 +115,28 @@ def as_values(name: str, value: Any) -> npt.NDArray[Any]:
     return widen_bfloat16(array) if bfloat16 else array
 
 
+def as_finite(
+    name: str, value: Any, ndim: int | None = None, least: float = -math.inf
+) -> npt.NDArray[np.float64]:
+    """As `as_values`, in float64, all of them finite and none below `least`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_array`; or there are other values, or dimensions other than `ndim`.
+    """
+    array = as_values(name, value).astype(np.float64)
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name}: shape {array.shape}; expected {ndim} dimensions")
+    wrong = ~(np.isfinite(array) & (array >= least))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        place = f" at {at[0] if len(at) == 1 else at}" if at else ""
+        expected = "finite values" if least == -math.inf else f"finite values from {least:g}"
+        raise ValueError(f"{name}: {array[at]}{place}; expected {expected}")
+    return array
+
+
 def view_acts(acts: Any) -> Acts:
     """View activations as `(n, d)` or `(repeats, n, d)`, none of them zero.
 

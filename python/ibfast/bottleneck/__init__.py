@@ -2,6 +2,29 @@
 
 from ibfast.bottleneck._critical import CriticalBetas, critical_betas
 from ibfast.bottleneck._curve import IBCurve, ib_curve
+from ibfast.bottleneck._hard import (
+    HardEncoders,
+    HardFrontier,
+    hard_frontier,
+    optimal_hard_encoders,
+)
+from ibfast.bottleneck._optimality import LayerOptimality, layer_optimality
 from ibfast.bottleneck._source import Source, make_source
+from ibfast.bottleneck._squared import SquaredIB, squared_ib
 
-__all__ = ["CriticalBetas", "IBCurve", "Source", "critical_betas", "ib_curve", "make_source"]
+__all__ = [
+    "CriticalBetas",
+    "HardEncoders",
+    "HardFrontier",
+    "IBCurve",
+    "LayerOptimality",
+    "Source",
+    "SquaredIB",
+    "critical_betas",
+    "hard_frontier",
+    "ib_curve",
+    "layer_optimality",
+    "make_source",
+    "optimal_hard_encoders",
+    "squared_ib",
+]
