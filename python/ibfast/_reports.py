@@ -121,3 +121,64 @@ def _grid(title: str, values: xr.DataArray, form: str) -> Table:
     for row in values:
         table.add_row(str(int(row.epoch)), *(format(float(v), form) for v in row))
     return table
+
+
+def bound_table(plane: xr.Dataset) -> Table:
+    """Layers against the bound at the last epoch; means over seeds and their 95 % intervals."""
+    last = plane.isel(epoch=-1)
+    table = Table(
+        title=f"Against the information-bottleneck bound at epoch {int(last.epoch)}, bits; "
+        "mean and 95 % interval over networks",
+        box=SIMPLE,
+    )
+    columns = ("gap", "hard_gap", "beta_star", "divergence", "encoder_residual")
+    columns += ("marginal_residual", "decoder_residual")
+    for heading in (
+        "layer",
+        "below bound",
+        "below hard encoders",
+        "beta*",
+        "KL to it",
+        "p(t|x) off",
+        "p(t) off",
+        "p(y|t) off",
+    ):
+        table.add_column(heading, justify="left" if heading == "layer" else "right")
+    for place, name in enumerate(plane.layer.attrs["names"]):
+        layer = last.isel(layer=place)
+        cells = [_with_interval(layer[column].values) for column in columns]
+        known = layer.identified.values
+        betas = layer.beta_star.values[known]
+        cells[2] = f"{np.median(betas):.3g} ({known.sum()}/{known.size})" if known.any() else "none"
+        table.add_row(f"{place + 1}: {name}", *cells)
+    table.caption = "beta*: median, and in how many networks it is identified"
+    return table
+
+
+def bound_in_words(plane: xr.Dataset) -> str:
+    """What the comparison with the bound says of the paper's claims."""
+    last = plane.isel(epoch=-1)
+    share = _with_interval(100 * last.gap_share.max("layer").values, 1)
+    falls = 0
+    for seed in range(plane.sizes["seed"]):
+        one = last.isel(seed=seed)
+        falls += bool((np.diff(one.beta_star.values[one.identified.values]) < 0).all())
+    least = last.divergence.min("layer")
+    return (
+        f"The layer farthest from the bound lacks {share} % of it. beta* falls with depth "
+        f"in {falls} of {plane.sizes['seed']} networks (layers where it is identified). The layer "
+        f"nearest to an encoder of the equations is {_with_interval(least.values)} bits of KL from "
+        "it: 0 would be a solution."
+    )
+
+
+def _with_interval(values: NDArray[Any], digits: int = 3) -> str:
+    """Mean and half the width of its 95 % interval, of Student's t."""
+    from scipy.stats import t
+
+    n = len(values)
+    mean = f"{values.mean():.{digits}f}"
+    if n == 1:
+        return mean
+    half = t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    return f"{mean} ± {half:.{digits}f}"

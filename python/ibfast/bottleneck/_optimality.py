@@ -143,7 +143,11 @@ def layer_optimality(
     ----------
     Shwartz-Ziv, R. & Tishby, N. (2017). arXiv:1703.00810, section 3.5 and equations 5 to 7.
     """
-    source, unit, threads = make_source(p_y_given_x, p_x), check_units(units), check_threads(threads)
+    source, unit, threads = (
+        make_source(p_y_given_x, p_x),
+        check_units(units),
+        check_threads(threads),
+    )
     if curve is None:
         curve = ib_curve(source, threads=threads)
     joint = as_joint(layer, source)
@@ -220,14 +224,18 @@ def _positive(t: NDArray[Any], x: NDArray[Any], p: _Array) -> Joint:
 def _marginals(joint: Joint, source: Source) -> tuple[_Array, _Array, float, bool]:
     """p(t), p(t,y) with unused clusters in place, I(X;T) in bits, whether T is a function of X."""
     clusters = int(joint.t.max()) + 1
-    p_t = np.bincount(joint.t, joint.p, clusters)
+    p_t = _sums(joint.t, joint.p, clusters)
     rows = source.p_y_given_x[source.class_of[joint.x]]
-    p_ty = np.stack([np.bincount(joint.t, joint.p * column, clusters) for column in rows.T], axis=1)
+    p_ty = np.stack([_sums(joint.t, joint.p * column, clusters) for column in rows.T], axis=1)
     deterministic = len(joint.x) == np.count_nonzero(source.inputs)
     rate = entropy_bits(p_t)
     if not deterministic:
         rate += entropy_bits(source.inputs) - entropy_bits(joint.p)
     return p_t, p_ty, max(0.0, rate), deterministic
+
+
+def _sums(place: NDArray[np.int64], values: _Array, n: int) -> _Array:
+    return np.bincount(place, values, n).astype(np.float64, copy=False)
 
 
 class _Fit(NamedTuple):
@@ -260,7 +268,7 @@ def _fit(
     key = decoder[:, 1] if decoder.shape[1] == 2 else decoder
     _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
     group = group.reshape(-1)
-    together = np.bincount(group, p_t)
+    together = _sums(group, p_t, len(first))
     kept = together > 0  # all but a group of the unused
     q, r = together[kept], decoder[first][kept]
     place = np.cumsum(kept) - 1
@@ -270,8 +278,7 @@ def _fit(
         source.p_y_given_x, source.p_x, log_q, log_r, slope, _LEAST_BETA, _GREATEST_BETA, threads
     )
     divergence, half, double = (
-        rate + b * slope + value
-        for b, value in zip((beta, beta / 2, 2 * beta), f, strict=True)
+        rate + b * slope + value for b, value in zip((beta, beta / 2, 2 * beta), f, strict=True)
     )
     encoder, _, joint_ty, _ = _core.bottleneck_encode(
         source.p_y_given_x, source.p_x, log_q, log_r, beta, threads
