@@ -177,7 +177,7 @@ def _with_interval(values: NDArray[Any], digits: int = 3) -> str:
     from scipy.stats import t
 
     n = len(values)
-    mean = f"{values.mean():.{digits}f}"
+    mean = f"{round(values.mean(), digits) + 0.0:.{digits}f}"
     if n == 1:
         return mean
     half = t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)

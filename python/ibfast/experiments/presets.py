@@ -57,6 +57,11 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.targets not in ("soft", "sampled"):
             raise ValueError(f"targets must be 'soft' or 'sampled'; got {self.targets!r}")
+        if self.information is not None and self.task != "spherical_rule":
+            raise ValueError(
+                f"information must be None for the task {self.task}, which has no soft labels; "
+                f"got {self.information}"
+            )
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1; got {self.seeds}")
         parse_bins(self.bins)
