@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibfast._arrays import as_finite, check_count, check_units
-from ibfast.bottleneck._contiguous import Classes, minimise, minimise_each
+from ibfast.bottleneck._contiguous import Classes, minimise, minimise_each, of_inputs
 from ibfast.bottleneck._source import Source, make_source
 
 __all__ = ["HardEncoders", "HardFrontier", "hard_frontier", "optimal_hard_encoders"]
@@ -59,7 +59,7 @@ class HardEncoders:
             `i` is no index of `rate`.
         """
         i = check_count("i", i, -len(self._starts), len(self._starts) - 1)
-        return self._classes.cells(self._starts[i], self._source)
+        return of_inputs(self._source, self._classes.cells(self._starts[i]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class HardFrontier:
             `i` is no index of `rate`.
         """
         i = check_count("i", i, -len(self._starts), len(self._starts) - 1)
-        return self._classes.cells(self._starts[i], self._source)
+        return of_inputs(self._source, self._classes.cells(self._starts[i]))
 
     def relevance_at(self, rate: Any) -> NDArray[np.float64]:
         """Relevance of the hull at rates of any shape, in `units`: linear between its vertices.
@@ -266,9 +266,11 @@ def _hull(rate: NDArray[np.float64], relevance: NDArray[np.float64]) -> list[int
     """Positions of the vertices, without those on a line and those that add a rate alone."""
     end = rate[relevance >= relevance.max() - _SAME].min()
     kept: list[int] = []
-    for i in np.lexsort((relevance, rate)).tolist():
+    for i in np.lexsort((-relevance, rate)).tolist():
         if rate[i] > end:
             break
+        if kept and relevance[i] <= relevance[kept[-1]]:
+            continue
         while len(kept) > 1:
             a, b = kept[-2:]
             slope = (relevance[i] - relevance[a]) / (rate[i] - rate[a])
