@@ -13,9 +13,9 @@ from ibfast._arrays import as_finite, check_count, check_units
 
 __all__ = ["GaussianIB", "gaussian_ib", "gaussian_ib_from_samples"]
 
-_NULL = 1e-12  # variances that are less, of the greatest, are none; of standardised variables
+_NULL = 1e-13  # variances that are less, of the greatest, are none; of standardised variables
 _SYMMETRIC = 1e-8  # how far from symmetry a correlation may be
-_CONSISTENT = 1e-6  # how far beyond the possible a correlation with the other variable may be
+_CONSISTENT = 1e-6  # how far beyond the possible cov_xy may be, of whitened variables
 _DETERMINISTIC = 1e-12  # a canonical correlation so near to 1 is 1
 
 Floats = NDArray[np.float64]
@@ -100,7 +100,7 @@ def gaussian_ib(
     cov_xy : array_like, shape (dx, dy)
     cov_y : array_like, shape (dy, dy)
         Covariances of X, of X with Y, and of Y. Those of X and Y may be singular: directions whose
-        variance is below 1e-12 of the greatest, all coordinates being scaled to variance 1, are
+        variance is below 1e-13 of the greatest, all coordinates being scaled to variance 1, are
         dropped.
     betas : array_like, shape (b,) or ()
         Above 0. Up to the first critical beta T is constant.
@@ -215,7 +215,7 @@ def gaussian_ib_from_samples(x: Any, y: Any, betas: Any, *, units: str = "bits")
     >>> x = np.random.default_rng(0).normal(size=(10_000, 2))
     >>> y = x[:, :1] + np.random.default_rng(1).normal(size=(10_000, 1))
     >>> gaussian_ib_from_samples(x, y, betas=4).correlations.round(2)
-    array([0.71])
+    array([0.7])
     """
     x, y = as_finite("x", x, ndim=2), as_finite("y", y, ndim=2)
     if len(x) != len(y) or 0 in x.shape + y.shape:
@@ -263,14 +263,18 @@ def _canonical(cov_x: Floats, cov_xy: Floats, cov_y: Floats) -> tuple[Floats, Fl
     """Canonical correlations, decreasing, and the directions of X of unit variance (modes, dx)."""
     white_x, null_x = _whitening("cov_x", cov_x)
     white_y, null_y = _whitening("cov_y", cov_y)
-    impossible = [null_x.T @ cov_xy @ white_y, white_x.T @ cov_xy @ null_y]
-    for cov, other in ((cov_x, cov_xy), (cov_y, cov_xy.T)):
-        impossible.append(other[np.diagonal(cov) == 0])
-    left, rho, _ = np.linalg.svd(white_x.T @ cov_xy @ white_y, full_matrices=False)
-    greatest = max([1.0 + np.abs(part).max() for part in impossible if part.size] + [*rho[:1]])
-    if greatest > 1 + _CONSISTENT:
+    without = [null_x.T @ cov_xy @ white_y, white_x.T @ cov_xy @ null_y]
+    without += [cov_xy[np.diagonal(cov_x) == 0], cov_xy[:, np.diagonal(cov_y) == 0]]
+    stray = max(float(np.abs(part).max(initial=0.0)) for part in without)
+    if stray > _CONSISTENT:
         raise ValueError(
-            f"cov_xy: a canonical correlation of {greatest:.9g} with cov_x and cov_y; expected at "
+            f"cov_xy: {stray:.3g} in a direction in which cov_x or cov_y has no variance; "
+            "expected 0"
+        )
+    left, rho, _ = np.linalg.svd(white_x.T @ cov_xy @ white_y, full_matrices=False)
+    if len(rho) and rho[0] > 1 + _CONSISTENT:
+        raise ValueError(
+            f"cov_xy: a canonical correlation of {rho[0]:.9g} with cov_x and cov_y; expected at "
             "most 1"
         )
     if len(rho) and rho[0] > 1 - _DETERMINISTIC:
