@@ -47,7 +47,11 @@ def all_points(rows, p_x):
         return -(p * np.log2(np.where(p > 0, p, 1.0))).reshape(len(p), -1).sum(axis=1)
 
     h_t = entropies(joint.sum(axis=2))
-    return h_t, h_t + entropy(p_x @ rows) - entropies(joint), partitions.max(axis=1) + 1
+    return (
+        np.maximum(h_t, 0.0),
+        h_t + entropy(p_x @ rows) - entropies(joint),
+        partitions.max(axis=1) + 1,
+    )
 
 
 def binary(seed):

@@ -18,6 +18,7 @@ from ibfast.bottleneck._source import Source
 _CHUNK = 256  # partitions that are sought together: bounds the memory to some MB
 _FEW = 16  # partitions that are not worth a chunk of their own
 _ALIKE = 8.0  # the greatest beta of a chunk, in units of its least
+_TINY = float(np.finfo(np.float64).tiny)
 _EVERY, _HEAD = 4, 16  # how often candidates are dropped, and how many at the most
 
 Floats = NDArray[np.float64]
@@ -98,8 +99,9 @@ def of_inputs(source: Source, cells: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def plogp(p: Any) -> Floats:
     """Return p ln p, 0 at 0 and below it, where rounding of sums may lead."""
-    p = np.maximum(p, np.finfo(np.float64).tiny)
-    return np.asarray(p * np.log(p))
+    p = np.maximum(p, _TINY)
+    terms: Floats = p * np.log(p)
+    return terms
 
 
 def minimise(classes: Classes, betas: Floats) -> NDArray[np.bool_]:

@@ -153,7 +153,8 @@ def optimal_hard_encoders(
     Notes
     -----
     Inputs of one class are in one cell. Of encoders with the same relevance one is returned, so
-    its rate need not be the least. The time grows with m^2 log(n_cells) for m classes.
+    its rate need not be the least. The time grows with m^2 log(n_cells) for m classes: a second or
+    two for 4096 and any `n_cells`.
 
     References
     ----------
@@ -204,6 +205,9 @@ def hard_frontier(p_y_given_x: Any, p_x: Any = None, *, units: str = "bits") -> 
     (p(t), p(t, y=1)), but not under a bound on H(T): this is a hull. It is traced by dynamic
     programmes at the slope between two known vertices, which find either a vertex between them or
     that there is none.
+
+    For 4096 inputs that are all unlike, with some 4000 vertices, this takes 10 to 20 s; for the 50
+    classes of a symmetric rule, some 20 ms.
 
     A relevance is known to 1e-14 nats: vertices that stand out by less are left out, and the last
     vertex is the first that lacks no more.
