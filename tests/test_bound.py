@@ -183,21 +183,18 @@ def test_logarithmic_curves_are_geometric_means(run):
 def test_table_and_words(run):
     plane = run.plane.copy(deep=True)
     plane["gap"][:, -1, 6] = [0.1, 0.3]
-    table = _reports.bound_table(plane)
-    assert [str(c.header) for c in table.columns][:3] == [
-        "layer",
-        "below bound",
-        "below hard encoders",
-    ]
-    assert list(table.columns[0].cells)[6] == "7: softmax 2"
+    distances, equations = _reports.bound_tables(plane)
+    assert [str(c.header) for c in distances.columns][:2] == ["layer", "I(T;Y) below bound"]
+    assert list(distances.columns[0].cells)[6] == "7: softmax 2"
     # t(0.975, 1) = 12.706; sd / sqrt(2) = 0.1
-    assert list(table.columns[1].cells)[6] == "0.200 ± 1.271"
+    assert list(distances.columns[1].cells)[6] == "0.200 ± 1.271"
+    assert next(iter(equations.columns[1].cells)) == "none (0/2)"
     plane["identified"][:] = True
     plane["beta_star"][0, -1] = np.arange(7, 0, -1)
     plane["beta_star"][1, -1] = np.arange(7)
     assert "beta* falls with depth in 1 of 2 networks" in _reports.bound_in_words(plane)
-    alone = _reports.bound_table(plane.isel(seed=[0]))
-    assert list(alone.columns[1].cells)[6] == "0.100"
+    alone = _reports.bound_tables(plane.isel(seed=[0]))
+    assert list(alone[0].columns[1].cells)[6] == "0.100"
 
 
 def test_the_command_line(tmp_path):
@@ -206,7 +203,7 @@ def test_the_command_line(tmp_path):
     arguments += ["--seeds", "2", "--epochs", "4", "--checkpoints", "3", "--out", str(out)]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0, result.output
-    assert "Against the information-bottleneck bound at epoch 4" in result.stdout
+    assert "Distance from the bound at epoch 4" in result.stdout
     assert "beta* falls with depth in" in result.stdout
     plane, info = store.open_run(out)
     assert info["experiment"]["targets"] == "sampled"

@@ -123,36 +123,42 @@ def _grid(title: str, values: xr.DataArray, form: str) -> Table:
     return table
 
 
-def bound_table(plane: xr.Dataset) -> Table:
+def bound_tables(plane: xr.Dataset) -> tuple[Table, Table]:
     """Layers against the bound at the last epoch; means over seeds and their 95 % intervals."""
     last = plane.isel(epoch=-1)
-    table = Table(
-        title=f"Against the information-bottleneck bound at epoch {int(last.epoch)}, bits; "
-        "mean and 95 % interval over networks",
+    distances = Table(
+        title=f"Distance from the bound at epoch {int(last.epoch)}, bits, 95 % over networks",
         box=SIMPLE,
     )
-    columns = ("gap", "hard_gap", "beta_star", "divergence", "encoder_residual")
-    columns += ("marginal_residual", "decoder_residual")
-    for heading in (
-        "layer",
-        "below bound",
-        "below hard encoders",
-        "beta*",
-        "KL to it",
-        "p(t|x) off",
-        "p(t) off",
-        "p(y|t) off",
+    equations = Table(title="The nearest encoder of the bottleneck's equations", box=SIMPLE)
+    for table, headings in (
+        (distances, ("I(T;Y) below bound", "below hard encoders", "I(X;T) too much")),
+        (equations, ("beta* (networks)", "KL to it, bits", "p(t|x) off", "p(y|t) off")),
     ):
-        table.add_column(heading, justify="left" if heading == "layer" else "right")
+        table.add_column("layer")
+        for heading in headings:
+            table.add_column(heading, justify="right")
+    equations.caption = (
+        "beta*: median, and in how many networks it is identified; off: total variation"
+    )
     for place, name in enumerate(plane.layer.attrs["names"]):
         layer = last.isel(layer=place)
-        cells = [_with_interval(layer[column].values) for column in columns]
         known = layer.identified.values
         betas = layer.beta_star.values[known]
-        cells[2] = f"{np.median(betas):.3g} ({known.sum()}/{known.size})" if known.any() else "none"
-        table.add_row(f"{place + 1}: {name}", *cells)
-    table.caption = "beta*: median, and in how many networks it is identified"
-    return table
+        beta = f"{np.median(betas):.3g}" if known.any() else "none"
+        distances.add_row(
+            f"{place + 1}: {name}",
+            *(_with_interval(layer[v].values) for v in ("gap", "hard_gap", "rate_gap")),
+        )
+        equations.add_row(
+            f"{place + 1}: {name}",
+            f"{beta} ({known.sum()}/{known.size})",
+            *(
+                _with_interval(layer[v].values)
+                for v in ("divergence", "encoder_residual", "decoder_residual")
+            ),
+        )
+    return distances, equations
 
 
 def bound_in_words(plane: xr.Dataset) -> str:
@@ -174,11 +180,11 @@ def bound_in_words(plane: xr.Dataset) -> str:
 
 def _with_interval(values: NDArray[Any], digits: int = 3) -> str:
     """Mean and half the width of its 95 % interval, of Student's t."""
-    from scipy.stats import t
+    from ibfast.corrections._counts import special
 
     n = len(values)
     mean = f"{round(values.mean(), digits) + 0.0:.{digits}f}"
     if n == 1:
         return mean
-    half = t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    half = special().stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n)
     return f"{mean} ± {half:.{digits}f}"

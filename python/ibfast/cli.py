@@ -20,7 +20,7 @@ try:
 
     from ibfast._reports import (
         bound_in_words,
-        bound_table,
+        bound_tables,
         comparison_in_words,
         comparison_tables,
         layer_table,
@@ -352,7 +352,7 @@ def _report(result: Run, folder: Path) -> None:
         _out.print(*comparison_tables(result.comparison))
         _say(comparison_in_words(result.comparison))
     if "gap" in plane:
-        _out.print(bound_table(plane))
+        _out.print(*bound_tables(plane))
         _say(bound_in_words(plane))
     _say(
         f"\ntraining {result.seconds_training:.1f} s, measuring {result.seconds_measuring:.1f} s; "

@@ -133,14 +133,14 @@ def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes, *, log: bool = Fa
     """
     values = plane[name]
     if log:
-        values = np.log(values).assign_attrs(values.attrs)
+        values = values.copy(data=np.log(values.values))
     colours = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.88, plane.sizes["layer"]))
     for place, (label, colour) in enumerate(zip(layer_names(plane), colours, strict=True)):
         layer = values.isel(layer=place)
         mean, sd = layer.mean("seed"), layer.std("seed")
         low, high = mean - sd, mean + sd
         if log:
-            mean, low, high = np.exp(mean), np.exp(low), np.exp(high)
+            mean, low, high = (x.copy(data=np.exp(x.values)) for x in (mean, low, high))
         ax.fill_between(plane.epoch, low, high, color=colour, alpha=0.18, lw=0)
         marker = "o" if plane.sizes["epoch"] == 1 else None  # it may lie on the frame
         ax.plot(

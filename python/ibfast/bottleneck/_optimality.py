@@ -132,12 +132,14 @@ def layer_optimality(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> found = layer_optimality(np.array([0, 0, 1, 1]), [0.1, 0.2, 0.8, 0.9])
+    >>> p = [0.1, 0.2, 0.8, 0.9]
+    >>> found = layer_optimality([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]], p)
     >>> round(found.rate, 4), round(found.relevance, 4), round(found.gap, 4)
-    (1.0, 0.3902, 0.0162)
-    >>> found.hard_gap < 1e-12, found.identified
-    (True, True)
+    (0.4045, 0.1887, 0.0008)
+    >>> round(found.beta, 2), round(found.divergence, 4)
+    (2.31, 0.002)
+    >>> layer_optimality([0, 0, 1, 1], p).reason
+    'the divergence is flat in beta'
 
     References
     ----------
