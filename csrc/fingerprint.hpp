@@ -11,7 +11,7 @@
 
 #include <memory>
 
-#include "discretise.hpp"
+#include "thresholds.hpp"
 
 namespace ibfast {
 

@@ -2,6 +2,8 @@
 // every level gives the same bits. A level differs only in its registers (simd_vectors.hpp).
 #include "simd.hpp"
 
+#include <type_traits>
+
 #include "level.hpp"
 #include "simd_hash.hpp"
 #include "simd_vectors.hpp"
@@ -41,7 +43,8 @@ IBFAST_INLINE u32 settled_code(F x, const Thresholds<F>& t, size_t unit, bool& v
     F position = x * t.scale[i] + t.offset[i];
     position = position > t.low ? position : t.low;
     position = position < t.high ? position : t.high;
-    const std::int32_t guess = static_cast<std::int32_t>(position);  // off by one at most
+    const std::int32_t guess = static_cast<std::int32_t>(position) / std::int32_t{kCell};
+    // Off by one at most.
     const u32 up = (guess + 1 < t.cells) & (x >= inner[guess + 1]);
     const u32 down = (guess > 0) & (x < inner[guess]);
     return static_cast<u32>(guess) + up - down + (x >= t.first[i]) + (x >= t.last[i]);
@@ -52,46 +55,82 @@ template <class F>
 struct Checks {
     using V = Vector<F>;
     typename V::Valid valid;
-    typename V::Values nearest = V::all(F(1));
+    typename V::Codes peak = V::none();  // of the halves of the positions
+
+    // Whether no position is in a zone, nor, where none was clamped, outside the cells.
+    bool sure(const Thresholds<F>& t) const {
+        return V::below(peak, V::all_codes(static_cast<u32>(t.cells) * kCell + kCell - t.zone));
+    }
 };
 
-// (lane << shift) | codes. position(x) is monotone in x, so further than the margin from every
-// integer its integer part is the code.
-template <bool Ends, class F>
+// lane | codes << shift, where the checks will say so. Inside: for values inside the edges alone.
+template <bool Inside, bool Ends, class F>
 IBFAST_INLINE typename Vector<F>::Codes add_codes(const Thresholds<F>& t, const Unit<F>& u,
                                                   const F* x, unsigned shift,
                                                   typename Vector<F>::Codes lane,
                                                   Checks<F>& checks) {
     using V = Vector<F>;
     const auto v = V::load(x);
-    V::check(checks.valid, v, u.valid_lo, u.valid_hi);
-    const auto position = V::clamp(V::scaled(v, u.scale, u.offset), V::all(t.low), V::all(t.high));
-    checks.nearest = V::nearest(checks.nearest, position);
-    auto code = V::truncate(position);
-    if (Ends) code = V::count(V::count(code, v, u.first), v, u.last);
-    return V::join(lane, shift, code);
+    auto position = V::scaled(v, u.scale, u.offset);
+    if (!Inside) {
+        V::check(checks.valid, v, u.valid_lo, u.valid_hi);
+        position = V::clamp(position, V::all(t.low), V::all(t.high));
+    }
+    auto fixed = V::truncate(position);  // negative, so large, where it is NaN or does not fit
+    checks.peak = V::peak(checks.peak, fixed);
+    if (Ends)
+        fixed = Inside ? V::add(fixed, V::all_codes(kCell))
+                       : V::count(V::count(fixed, v, u.first), v, u.last);
+    return V::place(fixed, shift, lane);
+}
+
+// Which way to try first. Values on the end edges are not inside: where they are common, trying
+// that first is in vain, and is given up until an eighth of all tries or less have failed.
+struct Luck {
+    size_t tries = 0, failures = 0;
+    bool good() {
+        ++tries;
+        return failures * 8 <= tries;
+    }
+};
+
+// The codes of `rows` values; false where unsure.
+template <bool Inside, bool Ends, class F>
+IBFAST_INLINE bool lattice_run(const Thresholds<F>& t, const Unit<F>& u, const F* __restrict x,
+                               size_t rows, unsigned shift, u32* __restrict lane, bool& valid) {
+    using V = Vector<F>;
+    Checks<F> checks;
+    for (size_t r = 0; r + V::width <= rows; r += V::width) {
+        __builtin_prefetch(x + r + kTileRows);  // this unit's part of the next tile
+        V::store(lane + r, add_codes<Inside, Ends>(t, u, x + r, shift, V::load(lane + r), checks));
+    }
+    valid &= static_cast<bool>(checks.valid);
+    return checks.sure(t);
 }
 
 template <bool Ends, class F>
 bool lattice_codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, size_t rows,
                    unsigned shift, u32* __restrict lane) {
-    using V = Vector<F>;
     constexpr size_t run = 64;  // so that one unsure value costs no more than a run
     const Unit<F> u = Unit<F>::same(t, t.per_unit ? unit : 0);
     const u32 below = (u32(1) << shift) - 1;  // the codes that are already in place
+    const auto clear = [&](size_t from, size_t end) {
+        for (size_t r = from; r < end; ++r) lane[r] &= below;
+    };
     bool valid = true;
+    Luck luck;
     for (size_t from = 0; from < rows; from += run) {
         const size_t end = from + run < rows ? from + run : rows;
-        Checks<F> checks;
-        size_t r = from;
-        for (; r + V::width <= end; r += V::width) {
-            __builtin_prefetch(x + r + kTileRows);  // this unit's part of the next tile
-            const auto code = add_codes<Ends>(t, u, x + r, 0, V::none(), checks);
-            V::store(lane + r, V::join(code, shift, V::load(lane + r)));
-        }
-        valid &= static_cast<bool>(checks.valid);
-        if (__builtin_expect(!V::all_above(checks.nearest, V::all(t.margin)), 0))
-            for (r = end; r > from;) lane[--r] &= below;
+        const auto attempt = [&](auto inside) {
+            constexpr bool Inside = decltype(inside)::value;
+            if (lattice_run<Inside, Ends>(t, u, x + from, end - from, shift, lane + from, valid))
+                return true;
+            clear(from, end);
+            return false;
+        };
+        size_t r = from + (end - from) / Vector<F>::width * Vector<F>::width;
+        if (!luck.good() || !(attempt(std::true_type{}) || (++luck.failures, false)))
+            if (!attempt(std::false_type{})) r = from;
         for (; r < end; ++r) lane[r] |= settled_code(x[r], t, unit, valid) << shift;
     }
     return !valid;
@@ -119,37 +158,32 @@ void settle_group(const Thresholds<F>& t, const F* x, size_t from, size_t end, u
 }
 
 // The lanes of a group of units by the lattice; false where that is unsure.
-template <bool PerUnit, bool Ends, class F>
+template <bool Inside, bool PerUnit, bool Ends, class F>
 IBFAST_INLINE bool lattice_group(const Thresholds<F>& t, const F* x, size_t from, size_t end,
                                  unsigned bits, const Unit<F>& shared, u32* lanes, bool& valid) {
     using V = Vector<F>;
     constexpr size_t parts = kLanes / V::width;
+    const auto add = [&](size_t unit, unsigned shift, auto lane, Checks<F>& checks) {
+        return add_codes<Inside, Ends>(t, PerUnit ? Unit<F>::each(t, unit) : shared, x + unit,
+                                       shift, lane, checks);
+    };
     typename V::Codes lane[parts];
     for (auto& part : lane) part = V::none();
     Checks<F> checks;
-    size_t unit = from + (end - from) / kLanes * kLanes;  // the last bits first
-    if (__builtin_expect(unit < end, 0)) {
-        // Fewer than kLanes units: whole vectors, then one by one.
-        for (size_t part = 0; part < parts; ++part) V::store(lanes + part * V::width, lane[part]);
-        size_t l = 0;
-        for (; unit + l + V::width <= end; l += V::width)
-            V::store(lanes + l, add_codes<Ends>(t, PerUnit ? Unit<F>::each(t, unit + l) : shared,
-                                                x + unit + l, bits, V::load(lanes + l), checks));
-        for (; unit + l < end; ++l) lanes[l] = settled_code(x[unit + l], t, unit + l, valid);
-        for (size_t part = 0; part < parts; ++part) lane[part] = V::load(lanes + part * V::width);
-    }
+    size_t unit = from;
+    unsigned shift = 0;
 #pragma GCC unroll 4
-    while (unit > from) {
-        unit -= kLanes;
-        for (size_t part = 0; part < parts; ++part) {
-            const size_t i = unit + part * V::width;
-            lane[part] = add_codes<Ends>(t, PerUnit ? Unit<F>::each(t, i) : shared, x + i, bits,
-                                         lane[part], checks);
-        }
-    }
+    for (; unit + kLanes <= end; unit += kLanes, shift += bits)
+        for (size_t part = 0; part < parts; ++part)
+            lane[part] = add(unit + part * V::width, shift, lane[part], checks);
     for (size_t part = 0; part < parts; ++part) V::store(lanes + part * V::width, lane[part]);
+    if (__builtin_expect(unit < end, 0)) {  // whole vectors, then one by one
+        for (; unit + V::width <= end; unit += V::width, lanes += V::width)
+            V::store(lanes, add(unit, shift, V::load(lanes), checks));
+        for (; unit < end; ++unit) *lanes++ |= settled_code(x[unit], t, unit, valid) << shift;
+    }
     valid &= static_cast<bool>(checks.valid);
-    return V::all_above(checks.nearest, V::all(t.margin));
+    return checks.sure(t);
 }
 
 template <bool Lattice, bool PerUnit, bool Ends, class F>
@@ -159,14 +193,22 @@ bool hash_rows_as(const Thresholds<F>& t, const F* __restrict x, std::ptrdiff_t 
     const size_t group = kLaneBits / bits * kLanes;
     const Unit<F> shared = Unit<F>::same(t, 0);
     bool valid = true;
+    Luck luck;
     const auto fill = [&](const F* row, size_t from, u32* lanes) {
         const size_t end = from + group < units ? from + group : units;
-        if (!Lattice ||
-            __builtin_expect(
-                !lattice_group<PerUnit, Ends>(t, row, from, end, bits, shared, lanes, valid), 0)) {
-            for (size_t l = 0; l < kLanes; ++l) lanes[l] = 0;
-            settle_group(t, row, from, end, bits, lanes, valid);
+        const auto attempt = [&](auto inside) {
+            return lattice_group<decltype(inside)::value, PerUnit, Ends>(t, row, from, end, bits,
+                                                                         shared, lanes, valid);
+        };
+        if (Lattice) {
+            if (__builtin_expect(luck.good(), 1)) {
+                if (__builtin_expect(attempt(std::true_type{}), 1)) return;
+                ++luck.failures;
+            }
+            if (attempt(std::false_type{})) return;
         }
+        for (size_t l = 0; l < kLanes; ++l) lanes[l] = 0;
+        settle_group(t, row, from, end, bits, lanes, valid);
     };
     constexpr size_t block = 64;
     alignas(64) u64 totals[block * kHashes];

@@ -8,10 +8,11 @@
 
 namespace ibfast {
 
-constexpr std::size_t kTileRows = 1024;  // rows of a unit-major tile: its buffers stay in L1
-constexpr std::size_t kLanes = 16;       // units side by side in a row-major group
-constexpr unsigned kLaneBits = 28;       // codes packed in a lane: a digit of the hash
-constexpr std::size_t kHashes = 4;       // residues modulo 2^31 - 1 in a key
+constexpr std::size_t kTileRows = 1024;   // rows of a unit-major tile: its buffers stay in L1
+constexpr std::size_t kLanes = 16;        // units side by side in a row-major group
+constexpr unsigned kLaneBits = 28;        // codes packed in a lane: a digit of the hash
+constexpr std::size_t kHashes = 4;        // residues modulo 2^31 - 1 in a key
+constexpr std::uint32_t kCell = 1 << 16;  // a cell in units of a lattice's position
 constexpr std::uint32_t kMersenne31 = 0x7fffffff;
 
 struct Key {
@@ -25,13 +26,16 @@ template <class F>
 struct Thresholds {
     bool per_unit;
     const F *valid_lo, *valid_hi;  // values outside are reported, as is NaN
-    bool lattice;                  // else a binary search
-    // Lattice: thresholds 1 .. cells-1 lie near the integers of position(x) = x * scale + offset,
-    // none further than `margin`, whether the product is rounded or not; a position that near to
-    // an integer is settled by comparing.
+    // Lattice (else a binary search): the position x * scale + offset, rounded towards zero, counts
+    // cells in its upper 16 bits and 2^-16 of a cell in the lower ones. It grows with x and is set
+    // a little low: values below threshold i of [0, cells] stay below the integer i, those from it
+    // on reach it or come within `zone` of it, whether the product is rounded or not. So outside
+    // the zones below the integers its upper half is the cell.
+    bool lattice;
     const F *scale, *offset;
-    F low, high, margin;  // positions are clamped to [low, high]
-    const F* inner;       // cells + 1 a unit, of which 1 .. cells-1 are used
+    F low, high;  // positions inside the end cells, to which outer ones are clamped
+    std::uint32_t zone;
+    const F* inner;  // cells + 1 a unit, of which 1 .. cells-1 are used
     std::int32_t cells;
     bool ends;              // whether there are thresholds at the ends:
     const F *first, *last;  // NaN where there is none
