@@ -11,6 +11,10 @@
 namespace ibfast {
 namespace {
 
+// Bytes from where a loop reads to where it prefetches. The loops keep up with memory, which the
+// hardware's own prefetch does not: it stops at every page, and begins anew at every row.
+constexpr size_t kAhead = 16384;
+
 // What a lattice needs of a unit (or of `width` units), in registers.
 template <class F>
 struct Unit {
@@ -147,16 +151,6 @@ bool codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, size_t ro
     return !valid;
 }
 
-// The lanes of units [from, end), one group.
-template <class F>
-void settle_group(const Thresholds<F>& t, const F* x, size_t from, size_t end, unsigned bits,
-                  u32* lane, bool& valid) {
-    for (size_t unit = from; unit < end; ++unit) {
-        const size_t k = (unit - from) / kLanes, l = (unit - from) % kLanes;
-        lane[l] |= settled_code(x[unit], t, unit, valid) << (k * bits);
-    }
-}
-
 // The lanes of a group of units by the lattice; false where that is unsure.
 template <bool Inside, bool PerUnit, bool Ends, class F>
 IBFAST_INLINE bool lattice_group(const Thresholds<F>& t, const F* x, size_t from, size_t end,
@@ -164,6 +158,7 @@ IBFAST_INLINE bool lattice_group(const Thresholds<F>& t, const F* x, size_t from
     using V = Vector<F>;
     constexpr size_t parts = kLanes / V::width;
     const auto add = [&](size_t unit, unsigned shift, auto lane, Checks<F>& checks) {
+        __builtin_prefetch(reinterpret_cast<const char*>(x + unit) + kAhead);
         return add_codes<Inside, Ends>(t, PerUnit ? Unit<F>::each(t, unit) : shared, x + unit,
                                        shift, lane, checks);
     };
@@ -186,6 +181,20 @@ IBFAST_INLINE bool lattice_group(const Thresholds<F>& t, const F* x, size_t from
     return checks.sure(t);
 }
 
+// The same for any values and edges. Apart from the hot loop, whose constants it would crowd out.
+template <bool Lattice, bool PerUnit, bool Ends, class F>
+__attribute__((noinline)) void any_group(const Thresholds<F>& t, const F* x, size_t from,
+                                         size_t end, unsigned bits, u32* lanes, bool& valid) {
+    if (Lattice && lattice_group<false, PerUnit, Ends>(t, x, from, end, bits, Unit<F>::same(t, 0),
+                                                       lanes, valid))
+        return;
+    for (size_t l = 0; l < kLanes; ++l) lanes[l] = 0;
+    for (size_t unit = from; unit < end; ++unit) {
+        const size_t k = (unit - from) / kLanes, l = (unit - from) % kLanes;
+        lanes[l] |= settled_code(x[unit], t, unit, valid) << (k * bits);
+    }
+}
+
 template <bool Lattice, bool PerUnit, bool Ends, class F>
 bool hash_rows_as(const Thresholds<F>& t, const F* __restrict x, std::ptrdiff_t stride, size_t rows,
                   size_t units, unsigned bits, const u32* __restrict coefficient,
@@ -194,24 +203,19 @@ bool hash_rows_as(const Thresholds<F>& t, const F* __restrict x, std::ptrdiff_t 
     const Unit<F> shared = Unit<F>::same(t, 0);
     bool valid = true;
     Luck luck;
-    const auto fill = [&](const F* row, size_t from, u32* lanes) {
+    const auto fill = [&](const F* row, size_t from, u32* lanes) IBFAST_INLINE_LAMBDA {
         const size_t end = from + group < units ? from + group : units;
-        const auto attempt = [&](auto inside) {
-            return lattice_group<decltype(inside)::value, PerUnit, Ends>(t, row, from, end, bits,
-                                                                         shared, lanes, valid);
-        };
-        if (Lattice) {
-            if (__builtin_expect(luck.good(), 1)) {
-                if (__builtin_expect(attempt(std::true_type{}), 1)) return;
-                ++luck.failures;
-            }
-            if (attempt(std::false_type{})) return;
+        if (Lattice && luck.good()) {
+            if (__builtin_expect((lattice_group<true, PerUnit, Ends>(t, row, from, end, bits,
+                                                                     shared, lanes, valid)),
+                                 1))
+                return;
+            ++luck.failures;
         }
-        for (size_t l = 0; l < kLanes; ++l) lanes[l] = 0;
-        settle_group(t, row, from, end, bits, lanes, valid);
+        any_group<Lattice, PerUnit, Ends>(t, row, from, end, bits, lanes, valid);
     };
-    constexpr size_t block = 64;
-    alignas(64) u64 totals[block * kHashes];
+    constexpr size_t block = 16;
+    alignas(64) u64 rest[block * LaneSums::rest] = {};
     for (size_t r = 0; r < rows; ++r, x += stride) {
         alignas(64) u32 lanes[kLanes];
         LaneSums sums;
@@ -223,9 +227,9 @@ bool hash_rows_as(const Thresholds<F>& t, const F* __restrict x, std::ptrdiff_t 
             sums.add<false>(lanes, coefficient + g * kHashes * kLanes);
         }
         if (units > group) sums.fold_all();
-        sums.total(totals + r % block * kHashes);
+        sums.store(rest + r % block * LaneSums::rest);
         if (r % block == block - 1 || r + 1 == rows)
-            reduce_rows(totals, r % block + 1, key + r / block * block);
+            reduce_rows(rest, r % block + 1, key + r / block * block);
     }
     return !valid;
 }
