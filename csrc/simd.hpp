@@ -88,12 +88,13 @@ struct Simd {
     const char* name;
     Loops<float> f32;
     Loops<double> f64;
-    // The same from lanes of many rows. sums[hash][r] (kTileRows apart) += lane[r] *
-    // coefficient[hash * kLanes]; to be folded after every 16 lanes; then key[r] of the sums.
-    void (*accumulate)(const std::uint32_t* lane, std::size_t rows,
+    // The same from lanes of many rows. sums[hash][r] += the sum over l < lanes of lane[l][r] *
+    // coefficient[hash * kLanes + l], rows of a lane and of a hash kTileRows apart; to be folded
+    // after every 16 lanes; then key[r] of the sums, which are reduced in place.
+    void (*accumulate)(const std::uint32_t* lane, std::size_t lanes, std::size_t rows,
                        const std::uint32_t* coefficient, std::uint64_t* sums);
     void (*fold)(std::uint64_t* sums, std::size_t rows);
-    void (*finish)(const std::uint64_t* sums, std::size_t rows, Key* key);
+    void (*finish)(std::uint64_t* sums, std::size_t rows, Key* key);
     // key[r] = codes[r d .. r d + d) as bytes, d at most 16.
     void (*pack_bytes)(const std::uint32_t* codes, std::size_t rows, std::size_t d, Key* key);
     void (*half_to_float)(const std::uint16_t* x, std::size_t n, float* out);

@@ -145,26 +145,44 @@ IBFAST_INLINE void reduce_rows(const u64* rest, size_t rows, Key* key) {
 #endif
 }
 
-void accumulate(const u32* __restrict lane, size_t rows, const u32* __restrict coefficient,
-                u64* __restrict sums) {
-    for (size_t h = 0; h < kHashes; ++h, sums += kTileRows) {
-        const u32 c = coefficient[h * kLanes];
-        size_t r = 0;
+// Rows of a few registers at a time, whose sums stay there while the lanes go by.
+void accumulate(const u32* __restrict lane, size_t lanes, size_t rows,
+                const u32* __restrict coefficient, u64* __restrict sums) {
+    size_t r = 0;
+#if defined(__AVX2__)
 #if defined(__AVX512F__)
-        for (const __m512i all = _mm512_set1_epi64(c); r + 8 <= rows; r += 8) {
-            const __m512i wide = _mm512_cvtepu32_epi64(Vector<double>::load(lane + r));
-            _mm512_storeu_si512(sums + r,
-                                _mm512_loadu_si512(sums + r) + _mm512_mul_epu32(wide, all));
-        }
-#elif defined(__AVX2__)
-        for (const __m256i all = _mm256_set1_epi64x(c); r + 4 <= rows; r += 4) {
-            __m256i* to = reinterpret_cast<__m256i*>(sums + r);
-            const __m256i wide = _mm256_cvtepu32_epi64(Vector<double>::load(lane + r));
-            _mm256_storeu_si256(to, _mm256_loadu_si256(to) + _mm256_mul_epu32(wide, all));
-        }
+    constexpr size_t width = 8;
+    using Wide = __m512i;
+    const auto wide = [](const u32* p) { return _mm512_cvtepu32_epi64(Codes256::load(p)); };
+    const auto all = [](u32 c) { return _mm512_set1_epi32(static_cast<int>(c)); };
+    const auto product = [](Wide a, Wide b) { return _mm512_mul_epu32(a, b); };
+#else
+    constexpr size_t width = 4;
+    using Wide = __m256i;
+    const auto wide = [](const u32* p) {
+        return _mm256_cvtepu32_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    };
+    const auto all = [](u32 c) { return _mm256_set1_epi32(static_cast<int>(c)); };
+    const auto product = [](Wide a, Wide b) { return _mm256_mul_epu32(a, b); };
 #endif
-        for (; r < rows; ++r) sums[r] += static_cast<u64>(lane[r]) * c;
+    for (; r + width <= rows; r += width) {
+        Wide s[kHashes];
+        for (size_t h = 0; h < kHashes; ++h)
+            __builtin_memcpy(s + h, sums + h * kTileRows + r, sizeof(Wide));
+        for (size_t l = 0; l < lanes; ++l) {
+            const Wide digits = wide(lane + l * kTileRows + r);
+            for (size_t h = 0; h < kHashes; ++h)
+                s[h] += product(digits, all(coefficient[h * kLanes + l]));
+        }
+        for (size_t h = 0; h < kHashes; ++h)
+            __builtin_memcpy(sums + h * kTileRows + r, s + h, sizeof(Wide));
     }
+#endif
+    for (size_t l = 0; l < lanes; ++l)
+        for (size_t h = 0; h < kHashes; ++h)
+            for (size_t i = r; i < rows; ++i)
+                sums[h * kTileRows + i] +=
+                    static_cast<u64>(lane[l * kTileRows + i]) * coefficient[h * kLanes + l];
 }
 
 void fold_sums(u64* sums, size_t rows) {
@@ -172,9 +190,12 @@ void fold_sums(u64* sums, size_t rows) {
         for (size_t r = 0; r < rows; ++r) sums[r] = fold(sums[r]);
 }
 
-void finish(const u64* __restrict sums, size_t rows, Key* __restrict key) {
+void finish(u64* __restrict sums, size_t rows, Key* __restrict key) {
+    for (size_t h = 0; h < kHashes; ++h)  // a loop of its own, that the compiler vectorises
+        for (size_t r = 0; r < rows; ++r)
+            sums[h * kTileRows + r] = residue(sums[h * kTileRows + r]);
     for (size_t r = 0; r < rows; ++r, ++sums)
-        key[r] = key_of(sums[0], sums[kTileRows], sums[2 * kTileRows], sums[3 * kTileRows]);
+        key[r] = {sums[0] | sums[kTileRows] << 32, sums[2 * kTileRows] | sums[3 * kTileRows] << 32};
 }
 
 }  // namespace
