@@ -121,12 +121,23 @@ class Records {
     template <class Visitor>
     void each(std::size_t part, Visitor&& visit) const {
         const std::uint32_t* offset = offsets_.data() + part;
-        for (std::size_t first = 0; first < n_; first += chunk_, offset += parts() + 1)
-            for (std::size_t i = first + offset[0]; i < first + offset[1]; ++i)
-                visit(keys_[i], carried_[i]);
+        for (std::size_t first = 0; first < n_; first += chunk_) {
+            const std::size_t end = first + offset[1];
+            std::size_t i = first + offset[0];
+            offset += parts() + 1;
+            if (first + chunk_ < n_)
+                prefetch(first + chunk_ + offset[0], first + chunk_ + offset[1]);
+            for (; i < end; ++i) visit(keys_[i], carried_[i]);
+        }
     }
 
   private:
+    // A part's runs in the chunks are too short for the hardware to prefetch.
+    void prefetch(std::size_t from, std::size_t end) const {
+        for (std::size_t i = from; i < end; i += 64 / sizeof(Key)) __builtin_prefetch(&keys_[i]);
+        for (std::size_t i = from; i < end; i += 16) __builtin_prefetch(&carried_[i]);
+    }
+
     unsigned part_bits_;
     std::size_t n_, chunk_;
     bool carries_classes_;
