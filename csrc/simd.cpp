@@ -2,8 +2,6 @@
 // every level gives the same bits. A level differs only in its registers (simd_vectors.hpp).
 #include "simd.hpp"
 
-#include <type_traits>
-
 #include "level.hpp"
 #include "simd_hash.hpp"
 #include "simd_vectors.hpp"
@@ -20,14 +18,25 @@ template <class F>
 struct Unit {
     using V = Vector<F>;
     typename V::Values valid_lo, valid_hi, scale, offset, first, last;
+    const F* next;  // of one unit
 
     static IBFAST_INLINE Unit same(const Thresholds<F>& t, size_t i) {
-        return {V::all(t.valid_lo[i]), V::all(t.valid_hi[i]), V::all(t.scale[i]),
-                V::all(t.offset[i]),   V::all(t.first[i]),    V::all(t.last[i])};
+        return {V::all(t.valid_lo[i]),
+                V::all(t.valid_hi[i]),
+                V::all(t.scale[i]),
+                V::all(t.offset[i]),
+                V::all(t.first[i]),
+                V::all(t.last[i]),
+                t.next + i * static_cast<size_t>(t.cells)};
     }
     static IBFAST_INLINE Unit each(const Thresholds<F>& t, size_t i) {
-        return {V::load(t.valid_lo + i), V::load(t.valid_hi + i), V::load(t.scale + i),
-                V::load(t.offset + i),   V::load(t.first + i),    V::load(t.last + i)};
+        return {V::load(t.valid_lo + i),
+                V::load(t.valid_hi + i),
+                V::load(t.scale + i),
+                V::load(t.offset + i),
+                V::load(t.first + i),
+                V::load(t.last + i),
+                nullptr};
     }
 };
 
@@ -43,16 +52,20 @@ IBFAST_INLINE u32 settled_code(F x, const Thresholds<F>& t, size_t unit, bool& v
             code += x >= sorted[code + step - 1] ? step : 0;
         return code;
     }
-    const F* inner = t.inner + i * static_cast<size_t>(t.cells + 1);
     F position = x * t.scale[i] + t.offset[i];
     position = position > t.low ? position : t.low;
     position = position < t.high ? position : t.high;
-    const std::int32_t guess = static_cast<std::int32_t>(position) / std::int32_t{kCell};
-    // Off by one at most.
-    const u32 up = (guess + 1 < t.cells) & (x >= inner[guess + 1]);
-    const u32 down = (guess > 0) & (x < inner[guess]);
-    return static_cast<u32>(guess) + up - down + (x >= t.first[i]) + (x >= t.last[i]);
+    const u32 cell = static_cast<u32>(position) / kCell;
+    const F next = t.next[i * static_cast<size_t>(t.cells) + cell];
+    return cell + (x >= next) + (x >= t.first[i]) + (x >= t.last[i]);
 }
+
+// How a lattice finds codes.
+enum class Way {
+    inside,    // of values inside the edges and outside the zones; the checks tell others
+    clamped,   // of values outside the zones; the checks tell others
+    compared,  // of any values, each of which is compared with the threshold above its position
+};
 
 // What a run of values has shown.
 template <class F>
@@ -61,14 +74,14 @@ struct Checks {
     typename V::Valid valid;
     typename V::Codes peak = V::none();  // of the halves of the positions
 
-    // Whether no position is in a zone, nor, where none was clamped, outside the cells.
+    // Whether no position is in a zone or outside the cells.
     bool sure(const Thresholds<F>& t) const {
         return V::below(peak, V::all_codes(static_cast<u32>(t.cells) * kCell + kCell - t.zone));
     }
 };
 
-// lane | codes << shift, where the checks will say so. Inside: for values inside the edges alone.
-template <bool Inside, bool Ends, class F>
+// lane | codes << shift.
+template <Way way, bool Ends, class F>
 IBFAST_INLINE typename Vector<F>::Codes add_codes(const Thresholds<F>& t, const Unit<F>& u,
                                                   const F* x, unsigned shift,
                                                   typename Vector<F>::Codes lane,
@@ -76,40 +89,46 @@ IBFAST_INLINE typename Vector<F>::Codes add_codes(const Thresholds<F>& t, const 
     using V = Vector<F>;
     const auto v = V::load(x);
     auto position = V::scaled(v, u.scale, u.offset);
-    if (!Inside) {
+    if (way != Way::inside) {
         V::check(checks.valid, v, u.valid_lo, u.valid_hi);
         position = V::clamp(position, V::all(t.low), V::all(t.high));
     }
     auto fixed = V::truncate(position);  // negative, so large, where it is NaN or does not fit
-    checks.peak = V::peak(checks.peak, fixed);
+    if (way == Way::compared)
+        fixed = V::count(fixed, v, V::gather(u.next, fixed));
+    else
+        checks.peak = V::peak(checks.peak, fixed);
     if (Ends)
-        fixed = Inside ? V::add(fixed, V::all_codes(kCell))
-                       : V::count(V::count(fixed, v, u.first), v, u.last);
+        fixed = way == Way::inside ? V::add(fixed, V::all_codes(kCell))
+                                   : V::count(V::count(fixed, v, u.first), v, u.last);
     return V::place(fixed, shift, lane);
 }
 
-// Which way to try first. Values on the end edges are not inside: where they are common, trying
-// that first is in vain, and is given up until an eighth of all tries or less have failed.
+// Whether to try the way inside. Values on the end edges are not inside: where they are common,
+// trying is in vain, and is given up until an eighth of all runs or less have failed.
 struct Luck {
-    size_t tries = 0, failures = 0;
+    size_t runs = 0, failures = 0;
     bool good() {
-        ++tries;
-        return failures * 8 <= tries;
+        ++runs;
+        return failures * 8 <= runs;
     }
 };
 
-// The codes of `rows` values; false where unsure.
-template <bool Inside, bool Ends, class F>
-IBFAST_INLINE bool lattice_run(const Thresholds<F>& t, const Unit<F>& u, const F* __restrict x,
-                               size_t rows, unsigned shift, u32* __restrict lane, bool& valid) {
+// The codes of whole vectors of one unit; false where unsure.
+template <Way way, bool Ends, class F>
+bool lattice_run(const Thresholds<F>& t, const Unit<F>& u, const F* __restrict x, size_t rows,
+                 unsigned shift, u32* __restrict lane, bool& valid) {
     using V = Vector<F>;
     Checks<F> checks;
     for (size_t r = 0; r + V::width <= rows; r += V::width) {
         __builtin_prefetch(x + r + kTileRows);  // this unit's part of the next tile
-        V::store(lane + r, add_codes<Inside, Ends>(t, u, x + r, shift, V::load(lane + r), checks));
+        V::store(lane + r, add_codes<way, Ends>(t, u, x + r, shift, V::load(lane + r), checks));
     }
     valid &= static_cast<bool>(checks.valid);
-    return checks.sure(t);
+    if (checks.sure(t)) return true;
+    const u32 below = (u32(1) << shift) - 1;  // the codes that were already in place
+    for (size_t r = 0; r < rows; ++r) lane[r] &= below;
+    return false;
 }
 
 template <bool Ends, class F>
@@ -117,25 +136,20 @@ bool lattice_codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, s
                    unsigned shift, u32* __restrict lane) {
     constexpr size_t run = 64;  // so that one unsure value costs no more than a run
     const Unit<F> u = Unit<F>::same(t, t.per_unit ? unit : 0);
-    const u32 below = (u32(1) << shift) - 1;  // the codes that are already in place
-    const auto clear = [&](size_t from, size_t end) {
-        for (size_t r = from; r < end; ++r) lane[r] &= below;
-    };
     bool valid = true;
     Luck luck;
-    for (size_t from = 0; from < rows; from += run) {
-        const size_t end = from + run < rows ? from + run : rows;
-        const auto attempt = [&](auto inside) {
-            constexpr bool Inside = decltype(inside)::value;
-            if (lattice_run<Inside, Ends>(t, u, x + from, end - from, shift, lane + from, valid))
-                return true;
-            clear(from, end);
-            return false;
-        };
-        size_t r = from + (end - from) / Vector<F>::width * Vector<F>::width;
-        if (!luck.good() || !(attempt(std::true_type{}) || (++luck.failures, false)))
-            if (!attempt(std::false_type{})) r = from;
-        for (; r < end; ++r) lane[r] |= settled_code(x[r], t, unit, valid) << shift;
+    for (; rows > 0; x += run, lane += run) {
+        const size_t some = rows < run ? rows : run;
+        rows -= some;
+        const auto found = [&](auto loop) { return loop(t, u, x, some, shift, lane, valid); };
+        const bool tried = luck.good();
+        if (!(tried && found(lattice_run<Way::inside, Ends, F>))) {
+            luck.failures += tried;
+            if (!found(lattice_run<Way::clamped, Ends, F>))
+                found(lattice_run<Way::compared, Ends, F>);
+        }
+        for (size_t r = some / Vector<F>::width * Vector<F>::width; r < some; ++r)
+            lane[r] |= settled_code(x[r], t, unit, valid) << shift;
     }
     return !valid;
 }
@@ -152,15 +166,15 @@ bool codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, size_t ro
 }
 
 // The lanes of a group of units by the lattice; false where that is unsure.
-template <bool Inside, bool PerUnit, bool Ends, class F>
+template <Way way, bool PerUnit, bool Ends, class F>
 IBFAST_INLINE bool lattice_group(const Thresholds<F>& t, const F* x, size_t from, size_t end,
                                  unsigned bits, const Unit<F>& shared, u32* lanes, bool& valid) {
     using V = Vector<F>;
     constexpr size_t parts = kLanes / V::width;
     const auto add = [&](size_t unit, unsigned shift, auto lane, Checks<F>& checks) {
         __builtin_prefetch(reinterpret_cast<const char*>(x + unit) + kAhead);
-        return add_codes<Inside, Ends>(t, PerUnit ? Unit<F>::each(t, unit) : shared, x + unit,
-                                       shift, lane, checks);
+        return add_codes<way, Ends>(t, PerUnit ? Unit<F>::each(t, unit) : shared, x + unit, shift,
+                                    lane, checks);
     };
     typename V::Codes lane[parts];
     for (auto& part : lane) part = V::none();
@@ -185,9 +199,15 @@ IBFAST_INLINE bool lattice_group(const Thresholds<F>& t, const F* x, size_t from
 template <bool Lattice, bool PerUnit, bool Ends, class F>
 __attribute__((noinline)) void any_group(const Thresholds<F>& t, const F* x, size_t from,
                                          size_t end, unsigned bits, u32* lanes, bool& valid) {
-    if (Lattice && lattice_group<false, PerUnit, Ends>(t, x, from, end, bits, Unit<F>::same(t, 0),
-                                                       lanes, valid))
-        return;
+    if (Lattice) {
+        const Unit<F> shared = Unit<F>::same(t, 0);
+        if (lattice_group<Way::clamped, PerUnit, Ends>(t, x, from, end, bits, shared, lanes, valid))
+            return;
+        if (!PerUnit) {
+            lattice_group<Way::compared, false, Ends>(t, x, from, end, bits, shared, lanes, valid);
+            return;
+        }
+    }
     for (size_t l = 0; l < kLanes; ++l) lanes[l] = 0;
     for (size_t unit = from; unit < end; ++unit) {
         const size_t k = (unit - from) / kLanes, l = (unit - from) % kLanes;
@@ -206,8 +226,8 @@ bool hash_rows_as(const Thresholds<F>& t, const F* __restrict x, std::ptrdiff_t 
     const auto fill = [&](const F* row, size_t from, u32* lanes) IBFAST_INLINE_LAMBDA {
         const size_t end = from + group < units ? from + group : units;
         if (Lattice && luck.good()) {
-            if (__builtin_expect((lattice_group<true, PerUnit, Ends>(t, row, from, end, bits,
-                                                                     shared, lanes, valid)),
+            if (__builtin_expect((lattice_group<Way::inside, PerUnit, Ends>(t, row, from, end, bits,
+                                                                            shared, lanes, valid)),
                                  1))
                 return;
             ++luck.failures;

@@ -35,7 +35,7 @@ struct Thresholds {
     const F *scale, *offset;
     F low, high;  // positions inside the end cells, to which outer ones are clamped
     std::uint32_t zone;
-    const F* inner;  // cells + 1 a unit, of which 1 .. cells-1 are used
+    const F* next;  // `cells` a unit: threshold i + 1 for cell i, NaN for the last
     std::int32_t cells;
     bool ends;              // whether there are thresholds at the ends:
     const F *first, *last;  // NaN where there is none

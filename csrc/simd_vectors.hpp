@@ -19,7 +19,7 @@ using u64 = std::uint64_t;
 using std::size_t;
 
 // Vector<F>: `width` values and as many 32-bit codes. Valid gathers what all values must meet;
-// peak() and below() take a code as two halves of 16 bits; place() puts the upper one into a lane.
+// peak() and below() take a code as two halves of 16 bits; gather() and place() use the upper one.
 template <class F>
 struct Vector;
 
@@ -70,6 +70,9 @@ struct Vector<float> {
         valid.k = _mm512_mask_cmp_ps_mask(valid.k, v, hi, _CMP_LE_OQ);
     }
     static Codes truncate(Values v) { return _mm512_cvttps_epi32(v); }
+    static Values gather(const float* table, Codes c) {
+        return _mm512_i32gather_ps(_mm512_srli_epi32(c, 16), table, 4);
+    }
     static Codes count(Codes c, Values v, Values threshold) {
         const __mmask16 k = _mm512_cmp_ps_mask(v, threshold, _CMP_GE_OQ);
         return _mm512_mask_add_epi32(c, k, c, _mm512_set1_epi32(kCell));
@@ -108,6 +111,9 @@ struct Vector<double> : Codes256 {
         valid.k = _mm512_mask_cmp_pd_mask(valid.k, v, hi, _CMP_LE_OQ);
     }
     static Codes truncate(Values v) { return _mm512_cvttpd_epi32(v); }
+    static Values gather(const double* table, Codes c) {
+        return _mm512_i32gather_pd(_mm256_srli_epi32(c, 16), table, 8);
+    }
     static Codes count(Codes c, Values v, Values threshold) {
         const __mmask8 k = _mm512_cmp_pd_mask(v, threshold, _CMP_GE_OQ);
         return _mm256_mask_add_epi32(c, k, c, _mm256_set1_epi32(kCell));
@@ -138,6 +144,9 @@ struct Vector<float> : Codes256 {
                                                        _mm256_cmp_ps(v, hi, _CMP_LE_OQ)));
     }
     static Codes truncate(Values v) { return _mm256_cvttps_epi32(v); }
+    static Values gather(const float* table, Codes c) {
+        return _mm256_i32gather_ps(table, _mm256_srli_epi32(c, 16), 4);
+    }
     static Codes count(Codes c, Values v, Values threshold) {
         const __m256i k = _mm256_castps_si256(_mm256_cmp_ps(v, threshold, _CMP_GE_OQ));
         return _mm256_add_epi32(c, _mm256_and_si256(k, _mm256_set1_epi32(kCell)));
@@ -167,6 +176,9 @@ struct Vector<double> {
                                                        _mm256_cmp_pd(v, hi, _CMP_LE_OQ)));
     }
     static Codes truncate(Values v) { return _mm256_cvttpd_epi32(v); }
+    static Values gather(const double* table, Codes c) {
+        return _mm256_i32gather_pd(table, _mm_srli_epi32(c, 16), 8);
+    }
     static Codes count(Codes c, Values v, Values threshold) {
         const __m256i k = _mm256_castpd_si256(_mm256_cmp_pd(v, threshold, _CMP_GE_OQ));
         const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
@@ -214,6 +226,7 @@ struct Vector {
         const bool fits = v > F(-0x1p31) && v < F(0x1p31);
         return fits ? static_cast<u32>(static_cast<std::int32_t>(v)) : u32(1) << 31;
     }
+    static Values gather(const F* table, Codes c) { return table[c >> 16]; }
     static Codes count(Codes c, Values v, Values threshold) {
         return c + (v >= threshold ? kCell : 0);
     }

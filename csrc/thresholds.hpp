@@ -66,7 +66,7 @@ class ThresholdTable {
         t_.offset = offset_.data();
         t_.low = F(kCell / 4);
         t_.high = static_cast<F>(cells) * F(kCell) - t_.low;
-        t_.inner = inner_.data();
+        t_.next = next_.data();
         t_.cells = static_cast<std::int32_t>(cells);
         t_.ends = ends;
         t_.first = first_.data();
@@ -114,10 +114,9 @@ class ThresholdTable {
             if (zone > kMostZone) continue;
             scale_.push_back(a);
             offset_.push_back(b);
-            inner_.push_back(0);
-            for (std::size_t i = 1; i < cells; ++i) inner_.push_back(up(e[i]));
-            inner_.push_back(0);
-            t_.zone = std::max(t_.zone, zone);
+            for (std::size_t i = 1; i < cells; ++i) next_.push_back(up(e[i]));
+            next_.push_back(std::numeric_limits<F>::quiet_NaN());
+            t_.zone = std::max({t_.zone, zone, 1U});
             return true;
         }
         return false;
@@ -125,7 +124,7 @@ class ThresholdTable {
 
     static constexpr std::size_t kMostLatticeCells = std::size_t{1} << 15;
     static constexpr std::uint32_t kMostZone = kCell / 8;
-    std::vector<F> valid_lo_, valid_hi_, scale_, offset_, first_, last_, inner_, sorted_;
+    std::vector<F> valid_lo_, valid_hi_, scale_, offset_, first_, last_, next_, sorted_;
     Thresholds<F> t_{};
 };
 
