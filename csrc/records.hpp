@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <numeric>
 
@@ -13,33 +14,36 @@
 
 namespace ibfast {
 
-// Uninitialised memory; large blocks ask for large pages, for they are touched once, at random.
+// Uninitialised memory; large blocks ask for large pages: small ones would be cleared one by one
+// as they are touched, and looked up one by one where that is at random.
 template <class T>
 class Buffer {
   public:
+    Buffer() = default;
     explicit Buffer(std::size_t n) {
-        constexpr std::size_t large = std::size_t{1} << 21;
-        std::size_t bytes = n * sizeof(T);
-        if (bytes >= 2 * large) {
-            bytes = (bytes + large - 1) / large * large;
-            p_ = static_cast<T*>(std::aligned_alloc(large, bytes));
-#if defined(__linux__)
-            if (p_) madvise(p_, bytes, MADV_HUGEPAGE);
-#endif
+        constexpr std::size_t page = std::size_t{1} << 21;
+        const std::size_t bytes = std::max<std::size_t>(n * sizeof(T), 1);
+        if (bytes < page) {
+            p_.reset(static_cast<T*>(std::malloc(bytes)));
         } else {
-            p_ = static_cast<T*>(std::malloc(std::max<std::size_t>(bytes, 1)));
+            const std::size_t whole = (bytes + page - 1) / page * page;
+            p_.reset(static_cast<T*>(std::aligned_alloc(page, whole)));
+#if defined(__linux__)
+            if (p_) madvise(p_.get(), whole, MADV_HUGEPAGE);
+#endif
         }
         if (!p_) throw std::bad_alloc();
     }
-    ~Buffer() { std::free(p_); }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-    T* data() { return p_; }
+    T* data() { return p_.get(); }
+    const T* data() const { return p_.get(); }
     T& operator[](std::size_t i) { return p_[i]; }
     const T& operator[](std::size_t i) const { return p_[i]; }
 
   private:
-    T* p_;
+    struct Free {
+        void operator()(T* p) const { std::free(p); }
+    };
+    std::unique_ptr<T[], Free> p_;
 };
 
 inline int threads_for(std::size_t work, int threads) {  // a thread earns its start

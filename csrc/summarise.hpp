@@ -223,14 +223,14 @@ inline Information summarise_array(const View& view, const Binning& binning, con
 // Classes of each row as 32-bit numbers below `classes`; large ones are renumbered, for only which
 // rows share a class matters.
 struct Classes {
-    std::vector<std::uint32_t> label;
+    Buffer<std::uint32_t> label;
     std::size_t classes = 1;
 };
 
 inline Classes classes_of(const char* name, const View& v, int threads) {  // n rows of one "unit"
     constexpr std::size_t block = 1 << 15, some = 512;
     Classes c;
-    c.label.resize(v.n);
+    c.label = Buffer<std::uint32_t>(v.n);
     const std::size_t blocks = (v.n + block - 1) / block;
     std::vector<std::uint64_t> greatest(blocks, 0);
     parallel_for(blocks, threads_for(v.n, threads), {}, [&](std::size_t b, int) {
