@@ -98,6 +98,8 @@ class Records {
             next.assign(parts + 1, 0);
             keyer.keys(from + first, from + first + count, unsorted.data());
             for (std::size_t i = 0; i < count; ++i) {
+                __builtin_prefetch(keys + i, 1);  // to be written soon, at random
+                __builtin_prefetch(carried + i, 1);
                 part[i] = static_cast<std::uint16_t>(mix(unsorted[i]) >> (64 - part_bits_));
                 ++next[part[i] + 1U];
             }
