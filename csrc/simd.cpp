@@ -116,8 +116,8 @@ struct Luck {
 
 // The codes of whole vectors of one unit; false where unsure.
 template <Way way, bool Ends, class F>
-bool lattice_run(const Thresholds<F>& t, const Unit<F>& u, const F* __restrict x, size_t rows,
-                 unsigned shift, u32* __restrict lane, bool& valid) {
+IBFAST_INLINE bool lattice_run(const Thresholds<F>& t, const Unit<F>& u, const F* __restrict x,
+                               size_t rows, unsigned shift, u32* __restrict lane, bool& valid) {
     using V = Vector<F>;
     Checks<F> checks;
     for (size_t r = 0; r + V::width <= rows; r += V::width) {
@@ -125,28 +125,36 @@ bool lattice_run(const Thresholds<F>& t, const Unit<F>& u, const F* __restrict x
         V::store(lane + r, add_codes<way, Ends>(t, u, x + r, shift, V::load(lane + r), checks));
     }
     valid &= static_cast<bool>(checks.valid);
-    if (checks.sure(t)) return true;
+    if (__builtin_expect(checks.sure(t), 1)) return true;
     const u32 below = (u32(1) << shift) - 1;  // the codes that were already in place
     for (size_t r = 0; r < rows; ++r) lane[r] &= below;
     return false;
+}
+
+// The same for any values. Apart from the hot loop, whose constants it would crowd out.
+template <bool Ends, class F>
+__attribute__((noinline)) void any_run(const Thresholds<F>& t, size_t unit, const F* x, size_t rows,
+                                       unsigned shift, u32* lane, bool& valid) {
+    const Unit<F> u = Unit<F>::same(t, unit);
+    if (!lattice_run<Way::clamped, Ends>(t, u, x, rows, shift, lane, valid))
+        lattice_run<Way::compared, Ends>(t, u, x, rows, shift, lane, valid);
 }
 
 template <bool Ends, class F>
 bool lattice_codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, size_t rows,
                    unsigned shift, u32* __restrict lane) {
     constexpr size_t run = 64;  // so that one unsure value costs no more than a run
-    const Unit<F> u = Unit<F>::same(t, t.per_unit ? unit : 0);
+    const size_t i = t.per_unit ? unit : 0;
+    const Unit<F> u = Unit<F>::same(t, i);
     bool valid = true;
     Luck luck;
     for (; rows > 0; x += run, lane += run) {
         const size_t some = rows < run ? rows : run;
         rows -= some;
-        const auto found = [&](auto loop) { return loop(t, u, x, some, shift, lane, valid); };
         const bool tried = luck.good();
-        if (!(tried && found(lattice_run<Way::inside, Ends, F>))) {
+        if (!tried || !lattice_run<Way::inside, Ends>(t, u, x, some, shift, lane, valid)) {
             luck.failures += tried;
-            if (!found(lattice_run<Way::clamped, Ends, F>))
-                found(lattice_run<Way::compared, Ends, F>);
+            any_run<Ends>(t, i, x, some, shift, lane, valid);
         }
         for (size_t r = some / Vector<F>::width * Vector<F>::width; r < some; ++r)
             lane[r] |= settled_code(x[r], t, unit, valid) << shift;
@@ -195,7 +203,7 @@ IBFAST_INLINE bool lattice_group(const Thresholds<F>& t, const F* x, size_t from
     return checks.sure(t);
 }
 
-// The same for any values and edges. Apart from the hot loop, whose constants it would crowd out.
+// The same for any values and edges, apart as well.
 template <bool Lattice, bool PerUnit, bool Ends, class F>
 __attribute__((noinline)) void any_group(const Thresholds<F>& t, const F* x, size_t from,
                                          size_t end, unsigned bits, u32* lanes, bool& valid) {
