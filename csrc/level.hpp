@@ -6,4 +6,3 @@
 #define IBFAST_STRING_(a) #a
 #define IBFAST_STRING(a) IBFAST_STRING_(a)
 #define IBFAST_INLINE inline __attribute__((always_inline))
-#define IBFAST_INLINE_LAMBDA __attribute__((always_inline))

@@ -104,9 +104,8 @@ struct LaneSums {
 #endif
 };
 
-// Keys of rows from what LaneSums left of them: they
-// come in pairs, the last perhaps of anything. Apart from the loop that sums, whose rows would wait
-// for it.
+// Keys of rows from what LaneSums left of them. Apart from the loop that sums, whose rows would
+// wait for it. Reads an even number of rows.
 IBFAST_INLINE void reduce_rows(const u64* rest, size_t rows, Key* key) {
 #if defined(__AVX512F__)
     const __m512i p = _mm512_set1_epi64(kMersenne31);
