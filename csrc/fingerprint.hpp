@@ -11,7 +11,7 @@
 
 #include <memory>
 
-#include "discretise.hpp"
+#include "thresholds.hpp"
 
 namespace ibfast {
 
@@ -118,7 +118,7 @@ class Keyer {
     template <class F>
     struct Tile {
         alignas(64) F values[kTileRows];
-        alignas(64) std::uint32_t lane[kTileRows];
+        alignas(64) std::uint32_t lane[kLanes * kTileRows];
         alignas(64) std::uint64_t sums[kHashes * kTileRows];
     };
 
@@ -134,7 +134,7 @@ class Keyer {
     bool narrow_keys(const Thresholds<F>& t, std::size_t from, std::size_t to, Key* out) const {
         if (!exact_ && !view_.unit_major()) return row_major_keys(t, from, to, out);
         bool invalid = false;
-        const auto tile = std::make_unique<Tile<F>>();
+        const std::unique_ptr<Tile<F>> tile(new Tile<F>);  // uninitialised
         std::vector<F> transposed;
         for (std::size_t r = from; r < to; r += kTileRows, out += kTileRows) {
             const std::size_t rows = std::min(kTileRows, to - r);
@@ -210,16 +210,18 @@ class Keyer {
         std::fill(std::begin(tile.sums), std::end(tile.sums), 0);
         const std::uint32_t* c = coefficients_.data();
         for (std::size_t first = 0; first < view_.d; first += group, c += kHashes * kLanes) {
-            for (std::size_t l = 0; l < kLanes && first + l < view_.d; ++l) {
-                std::fill(tile.lane, tile.lane + rows, 0U);
+            const std::size_t lanes = std::min(kLanes, view_.d - first);
+            for (std::size_t l = 0; l < lanes; ++l) {
+                std::uint32_t* lane = tile.lane + l * kTileRows;
+                std::fill(lane, lane + rows, 0U);
                 for (std::size_t k = 0; k < a_lane; ++k) {
                     const std::size_t unit = first + k * kLanes + l;
                     if (unit >= view_.d) break;
                     invalid |= loops<F>().codes(t, unit, unit_run(tile, row, unit, rows), rows,
-                                                static_cast<unsigned>(k) * bits_, tile.lane);
+                                                static_cast<unsigned>(k) * bits_, lane);
                 }
-                simd().accumulate(tile.lane, rows, c + l, tile.sums);
             }
+            simd().accumulate(tile.lane, lanes, rows, c, tile.sums);
             simd().fold(tile.sums, rows);
         }
         simd().finish(tile.sums, rows, out);
@@ -267,7 +269,7 @@ class Keyer {
 
     bool wide_keys(std::size_t from, std::size_t to, Key* out) const {
         std::int64_t code[kTileRows];
-        const auto tile = std::make_unique<Tile<float>>();
+        const std::unique_ptr<Tile<float>> tile(new Tile<float>);
         const bool negative = binning_.kind == Kind::width || !is_unsigned(view_.dtype);
         bool invalid = false;
         for (std::size_t r = from; r < to; r += kTileRows, out += kTileRows) {
@@ -295,7 +297,7 @@ class Keyer {
                                             static_cast<std::uint64_t>(code[i]) >> shift) &
                                         mask;
                     simd().accumulate(
-                        tile->lane, rows,
+                        tile->lane, 1, rows,
                         coefficients_.data() + lane / kLanes * kHashes * kLanes + lane % kLanes,
                         tile->sums);
                 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <numeric>
 
@@ -13,33 +14,36 @@
 
 namespace ibfast {
 
-// Uninitialised memory; large blocks ask for large pages, for they are touched once, at random.
+// Uninitialised memory; large blocks ask for large pages: small ones would be cleared one by one
+// as they are touched, and looked up one by one where that is at random.
 template <class T>
 class Buffer {
   public:
+    Buffer() = default;
     explicit Buffer(std::size_t n) {
-        constexpr std::size_t large = std::size_t{1} << 21;
-        std::size_t bytes = n * sizeof(T);
-        if (bytes >= 2 * large) {
-            bytes = (bytes + large - 1) / large * large;
-            p_ = static_cast<T*>(std::aligned_alloc(large, bytes));
-#if defined(__linux__)
-            if (p_) madvise(p_, bytes, MADV_HUGEPAGE);
-#endif
+        constexpr std::size_t page = std::size_t{1} << 21;
+        const std::size_t bytes = std::max<std::size_t>(n * sizeof(T), 1);
+        if (bytes < page) {
+            p_.reset(static_cast<T*>(std::malloc(bytes)));
         } else {
-            p_ = static_cast<T*>(std::malloc(std::max<std::size_t>(bytes, 1)));
+            const std::size_t whole = (bytes + page - 1) / page * page;
+            p_.reset(static_cast<T*>(std::aligned_alloc(page, whole)));
+#if defined(__linux__)
+            if (p_) madvise(p_.get(), whole, MADV_HUGEPAGE);
+#endif
         }
         if (!p_) throw std::bad_alloc();
     }
-    ~Buffer() { std::free(p_); }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-    T* data() { return p_; }
+    T* data() { return p_.get(); }
+    const T* data() const { return p_.get(); }
     T& operator[](std::size_t i) { return p_[i]; }
     const T& operator[](std::size_t i) const { return p_[i]; }
 
   private:
-    T* p_;
+    struct Free {
+        void operator()(T* p) const { std::free(p); }
+    };
+    std::unique_ptr<T[], Free> p_;
 };
 
 inline int threads_for(std::size_t work, int threads) {  // a thread earns its start
@@ -94,6 +98,8 @@ class Records {
             next.assign(parts + 1, 0);
             keyer.keys(from + first, from + first + count, unsorted.data());
             for (std::size_t i = 0; i < count; ++i) {
+                __builtin_prefetch(keys + i, 1);  // to be written soon, at random
+                __builtin_prefetch(carried + i, 1);
                 part[i] = static_cast<std::uint16_t>(mix(unsorted[i]) >> (64 - part_bits_));
                 ++next[part[i] + 1U];
             }
@@ -121,12 +127,23 @@ class Records {
     template <class Visitor>
     void each(std::size_t part, Visitor&& visit) const {
         const std::uint32_t* offset = offsets_.data() + part;
-        for (std::size_t first = 0; first < n_; first += chunk_, offset += parts() + 1)
-            for (std::size_t i = first + offset[0]; i < first + offset[1]; ++i)
-                visit(keys_[i], carried_[i]);
+        for (std::size_t first = 0; first < n_; first += chunk_) {
+            const std::size_t end = first + offset[1];
+            std::size_t i = first + offset[0];
+            offset += parts() + 1;
+            if (first + chunk_ < n_)
+                prefetch(first + chunk_ + offset[0], first + chunk_ + offset[1]);
+            for (; i < end; ++i) visit(keys_[i], carried_[i]);
+        }
     }
 
   private:
+    // A part's runs in the chunks are too short for the hardware to prefetch.
+    void prefetch(std::size_t from, std::size_t end) const {
+        for (std::size_t i = from; i < end; i += 64 / sizeof(Key)) __builtin_prefetch(&keys_[i]);
+        for (std::size_t i = from; i < end; i += 16) __builtin_prefetch(&carried_[i]);
+    }
+
     unsigned part_bits_;
     std::size_t n_, chunk_;
     bool carries_classes_;

@@ -4,98 +4,11 @@
 
 #include "level.hpp"
 #include "simd_hash.hpp"
+#include "simd_lattice.hpp"
 #include "simd_vectors.hpp"
 
 namespace ibfast {
 namespace {
-
-// What a lattice needs of a unit (or of `width` units), in registers.
-template <class F>
-struct Unit {
-    using V = Vector<F>;
-    typename V::Values valid_lo, valid_hi, scale, offset, first, last;
-
-    static IBFAST_INLINE Unit same(const Thresholds<F>& t, size_t i) {
-        return {V::all(t.valid_lo[i]), V::all(t.valid_hi[i]), V::all(t.scale[i]),
-                V::all(t.offset[i]),   V::all(t.first[i]),    V::all(t.last[i])};
-    }
-    static IBFAST_INLINE Unit each(const Thresholds<F>& t, size_t i) {
-        return {V::load(t.valid_lo + i), V::load(t.valid_hi + i), V::load(t.scale + i),
-                V::load(t.offset + i),   V::load(t.first + i),    V::load(t.last + i)};
-    }
-};
-
-// One code by comparing, and whether x is valid: for what the lattice leaves unsure or undone.
-template <class F>
-IBFAST_INLINE u32 settled_code(F x, const Thresholds<F>& t, size_t unit, bool& valid) {
-    const size_t i = t.per_unit ? unit : 0;
-    valid &= (x >= t.valid_lo[i]) & (x <= t.valid_hi[i]);
-    if (!t.lattice) {
-        const F* sorted = t.sorted + (i << t.steps);
-        u32 code = 0;
-        for (u32 step = u32(1) << t.steps >> 1; step > 0; step >>= 1)
-            code += x >= sorted[code + step - 1] ? step : 0;
-        return code;
-    }
-    const F* inner = t.inner + i * static_cast<size_t>(t.cells + 1);
-    F position = x * t.scale[i] + t.offset[i];
-    position = position > t.low ? position : t.low;
-    position = position < t.high ? position : t.high;
-    const std::int32_t guess = static_cast<std::int32_t>(position);  // off by one at most
-    const u32 up = (guess + 1 < t.cells) & (x >= inner[guess + 1]);
-    const u32 down = (guess > 0) & (x < inner[guess]);
-    return static_cast<u32>(guess) + up - down + (x >= t.first[i]) + (x >= t.last[i]);
-}
-
-// What a run of values has shown.
-template <class F>
-struct Checks {
-    using V = Vector<F>;
-    typename V::Valid valid;
-    typename V::Values nearest = V::all(F(1));
-};
-
-// (lane << shift) | codes. position(x) is monotone in x, so further than the margin from every
-// integer its integer part is the code.
-template <bool Ends, class F>
-IBFAST_INLINE typename Vector<F>::Codes add_codes(const Thresholds<F>& t, const Unit<F>& u,
-                                                  const F* x, unsigned shift,
-                                                  typename Vector<F>::Codes lane,
-                                                  Checks<F>& checks) {
-    using V = Vector<F>;
-    const auto v = V::load(x);
-    V::check(checks.valid, v, u.valid_lo, u.valid_hi);
-    const auto position = V::clamp(V::scaled(v, u.scale, u.offset), V::all(t.low), V::all(t.high));
-    checks.nearest = V::nearest(checks.nearest, position);
-    auto code = V::truncate(position);
-    if (Ends) code = V::count(V::count(code, v, u.first), v, u.last);
-    return V::join(lane, shift, code);
-}
-
-template <bool Ends, class F>
-bool lattice_codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, size_t rows,
-                   unsigned shift, u32* __restrict lane) {
-    using V = Vector<F>;
-    constexpr size_t run = 64;  // so that one unsure value costs no more than a run
-    const Unit<F> u = Unit<F>::same(t, t.per_unit ? unit : 0);
-    const u32 below = (u32(1) << shift) - 1;  // the codes that are already in place
-    bool valid = true;
-    for (size_t from = 0; from < rows; from += run) {
-        const size_t end = from + run < rows ? from + run : rows;
-        Checks<F> checks;
-        size_t r = from;
-        for (; r + V::width <= end; r += V::width) {
-            __builtin_prefetch(x + r + kTileRows);  // this unit's part of the next tile
-            const auto code = add_codes<Ends>(t, u, x + r, 0, V::none(), checks);
-            V::store(lane + r, V::join(code, shift, V::load(lane + r)));
-        }
-        valid &= static_cast<bool>(checks.valid);
-        if (__builtin_expect(!V::all_above(checks.nearest, V::all(t.margin)), 0))
-            for (r = end; r > from;) lane[--r] &= below;
-        for (; r < end; ++r) lane[r] |= settled_code(x[r], t, unit, valid) << shift;
-    }
-    return !valid;
-}
 
 template <class F>
 bool codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, size_t rows, unsigned shift,
@@ -108,50 +21,6 @@ bool codes(const Thresholds<F>& t, size_t unit, const F* __restrict x, size_t ro
     return !valid;
 }
 
-// The lanes of units [from, end), one group.
-template <class F>
-void settle_group(const Thresholds<F>& t, const F* x, size_t from, size_t end, unsigned bits,
-                  u32* lane, bool& valid) {
-    for (size_t unit = from; unit < end; ++unit) {
-        const size_t k = (unit - from) / kLanes, l = (unit - from) % kLanes;
-        lane[l] |= settled_code(x[unit], t, unit, valid) << (k * bits);
-    }
-}
-
-// The lanes of a group of units by the lattice; false where that is unsure.
-template <bool PerUnit, bool Ends, class F>
-IBFAST_INLINE bool lattice_group(const Thresholds<F>& t, const F* x, size_t from, size_t end,
-                                 unsigned bits, const Unit<F>& shared, u32* lanes, bool& valid) {
-    using V = Vector<F>;
-    constexpr size_t parts = kLanes / V::width;
-    typename V::Codes lane[parts];
-    for (auto& part : lane) part = V::none();
-    Checks<F> checks;
-    size_t unit = from + (end - from) / kLanes * kLanes;  // the last bits first
-    if (__builtin_expect(unit < end, 0)) {
-        // Fewer than kLanes units: whole vectors, then one by one.
-        for (size_t part = 0; part < parts; ++part) V::store(lanes + part * V::width, lane[part]);
-        size_t l = 0;
-        for (; unit + l + V::width <= end; l += V::width)
-            V::store(lanes + l, add_codes<Ends>(t, PerUnit ? Unit<F>::each(t, unit + l) : shared,
-                                                x + unit + l, bits, V::load(lanes + l), checks));
-        for (; unit + l < end; ++l) lanes[l] = settled_code(x[unit + l], t, unit + l, valid);
-        for (size_t part = 0; part < parts; ++part) lane[part] = V::load(lanes + part * V::width);
-    }
-#pragma GCC unroll 4
-    while (unit > from) {
-        unit -= kLanes;
-        for (size_t part = 0; part < parts; ++part) {
-            const size_t i = unit + part * V::width;
-            lane[part] = add_codes<Ends>(t, PerUnit ? Unit<F>::each(t, i) : shared, x + i, bits,
-                                         lane[part], checks);
-        }
-    }
-    for (size_t part = 0; part < parts; ++part) V::store(lanes + part * V::width, lane[part]);
-    valid &= static_cast<bool>(checks.valid);
-    return V::all_above(checks.nearest, V::all(t.margin));
-}
-
 template <bool Lattice, bool PerUnit, bool Ends, class F>
 bool hash_rows_as(const Thresholds<F>& t, const F* __restrict x, std::ptrdiff_t stride, size_t rows,
                   size_t units, unsigned bits, const u32* __restrict coefficient,
@@ -159,17 +28,20 @@ bool hash_rows_as(const Thresholds<F>& t, const F* __restrict x, std::ptrdiff_t 
     const size_t group = kLaneBits / bits * kLanes;
     const Unit<F> shared = Unit<F>::same(t, 0);
     bool valid = true;
-    const auto fill = [&](const F* row, size_t from, u32* lanes) {
+    Luck luck;
+    const auto fill = [&](const F* row, size_t from, u32* lanes) __attribute__((always_inline)) {
         const size_t end = from + group < units ? from + group : units;
-        if (!Lattice ||
-            __builtin_expect(
-                !lattice_group<PerUnit, Ends>(t, row, from, end, bits, shared, lanes, valid), 0)) {
-            for (size_t l = 0; l < kLanes; ++l) lanes[l] = 0;
-            settle_group(t, row, from, end, bits, lanes, valid);
+        if (Lattice && luck.good()) {
+            if (__builtin_expect((lattice_group<Way::inside, PerUnit, Ends>(t, row, from, end, bits,
+                                                                            shared, lanes, valid)),
+                                 1))
+                return;
+            ++luck.failures;
         }
+        any_group<Lattice, PerUnit, Ends>(t, row, from, end, bits, lanes, valid);
     };
-    constexpr size_t block = 64;
-    alignas(64) u64 totals[block * kHashes];
+    constexpr size_t block = 16;
+    alignas(64) u64 rest[block * LaneSums::rest] = {};
     for (size_t r = 0; r < rows; ++r, x += stride) {
         alignas(64) u32 lanes[kLanes];
         LaneSums sums;
@@ -181,9 +53,9 @@ bool hash_rows_as(const Thresholds<F>& t, const F* __restrict x, std::ptrdiff_t 
             sums.add<false>(lanes, coefficient + g * kHashes * kLanes);
         }
         if (units > group) sums.fold_all();
-        sums.total(totals + r % block * kHashes);
+        sums.store(rest + r % block * LaneSums::rest);
         if (r % block == block - 1 || r + 1 == rows)
-            reduce_rows(totals, r % block + 1, key + r / block * block);
+            reduce_rows(rest, r % block + 1, key + r / block * block);
     }
     return !valid;
 }

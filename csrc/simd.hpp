@@ -8,10 +8,11 @@
 
 namespace ibfast {
 
-constexpr std::size_t kTileRows = 1024;  // rows of a unit-major tile: its buffers stay in L1
-constexpr std::size_t kLanes = 16;       // units side by side in a row-major group
-constexpr unsigned kLaneBits = 28;       // codes packed in a lane: a digit of the hash
-constexpr std::size_t kHashes = 4;       // residues modulo 2^31 - 1 in a key
+constexpr std::size_t kTileRows = 1024;   // rows of a unit-major tile: its buffers stay in L1
+constexpr std::size_t kLanes = 16;        // units side by side in a row-major group
+constexpr unsigned kLaneBits = 28;        // codes packed in a lane: a digit of the hash
+constexpr std::size_t kHashes = 4;        // residues modulo 2^31 - 1 in a key
+constexpr std::uint32_t kCell = 1 << 16;  // a cell in units of a lattice's position
 constexpr std::uint32_t kMersenne31 = 0x7fffffff;
 
 struct Key {
@@ -25,13 +26,16 @@ template <class F>
 struct Thresholds {
     bool per_unit;
     const F *valid_lo, *valid_hi;  // values outside are reported, as is NaN
-    bool lattice;                  // else a binary search
-    // Lattice: thresholds 1 .. cells-1 lie near the integers of position(x) = x * scale + offset,
-    // none further than `margin`, whether the product is rounded or not; a position that near to
-    // an integer is settled by comparing.
+    // Lattice (else a binary search): the position x * scale + offset, rounded towards zero, counts
+    // cells in its upper 16 bits and 2^-16 of a cell in the lower ones. It grows with x and is set
+    // a little low: values below threshold i of [0, cells] stay below the integer i, those from it
+    // on reach it or come within `zone` of it, whether the product is rounded or not. So outside
+    // the zones below the integers its upper half is the cell.
+    bool lattice;
     const F *scale, *offset;
-    F low, high, margin;  // positions are clamped to [low, high]
-    const F* inner;       // cells + 1 a unit, of which 1 .. cells-1 are used
+    F low, high;  // positions inside the end cells, to which outer ones are clamped
+    std::uint32_t zone;
+    const F* next;  // `cells` a unit: threshold i + 1 for cell i, NaN for the last
     std::int32_t cells;
     bool ends;              // whether there are thresholds at the ends:
     const F *first, *last;  // NaN where there is none
@@ -104,12 +108,13 @@ struct Simd {
     const char* name;
     Loops<float> f32;
     Loops<double> f64;
-    // The same from lanes of many rows. sums[hash][r] (kTileRows apart) += lane[r] *
-    // coefficient[hash * kLanes]; to be folded after every 16 lanes; then key[r] of the sums.
-    void (*accumulate)(const std::uint32_t* lane, std::size_t rows,
+    // The same from lanes of many rows. sums[hash][r] += the sum over l < lanes of lane[l][r] *
+    // coefficient[hash * kLanes + l], rows of a lane and of a hash kTileRows apart; to be folded
+    // after every 16 lanes; then key[r] of the sums, which are reduced in place.
+    void (*accumulate)(const std::uint32_t* lane, std::size_t lanes, std::size_t rows,
                        const std::uint32_t* coefficient, std::uint64_t* sums);
     void (*fold)(std::uint64_t* sums, std::size_t rows);
-    void (*finish)(const std::uint64_t* sums, std::size_t rows, Key* key);
+    void (*finish)(std::uint64_t* sums, std::size_t rows, Key* key);
     // key[r] = codes[r d .. r d + d) as bytes, d at most 16.
     void (*pack_bytes)(const std::uint32_t* codes, std::size_t rows, std::size_t d, Key* key);
     void (*half_to_float)(const std::uint16_t* x, std::size_t n, float* out);

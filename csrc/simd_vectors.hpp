@@ -18,7 +18,8 @@ using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 using std::size_t;
 
-// Vector<F>: `width` values and as many 32-bit codes. Valid gathers what all values must meet.
+// Vector<F>: `width` values and as many 32-bit codes. Valid gathers what all values must meet;
+// peak() and below() take a code as two halves of 16 bits; gather() and place() use the upper one.
 template <class F>
 struct Vector;
 
@@ -27,8 +28,15 @@ struct Vector;
 struct Codes256 {
     using Codes = __m256i;
     static Codes none() { return _mm256_setzero_si256(); }
-    static Codes join(Codes c, unsigned shift, Codes lane) {
-        c = _mm256_sll_epi32(c, _mm_cvtsi32_si128(static_cast<int>(shift)));
+    static Codes all_codes(u32 c) { return _mm256_set1_epi32(static_cast<int>(c)); }
+    static Codes add(Codes a, Codes b) { return _mm256_add_epi32(a, b); }
+    static Codes peak(Codes a, Codes b) { return _mm256_max_epu16(a, b); }
+    static bool below(Codes a, Codes limit) {
+        const Codes reached = _mm256_cmpeq_epi16(_mm256_max_epu16(a, limit), a);
+        return _mm256_testz_si256(reached, reached) != 0;
+    }
+    static Codes place(Codes c, unsigned shift, Codes lane) {
+        c = _mm256_sll_epi32(_mm256_srli_epi32(c, 16), _mm_cvtsi32_si128(static_cast<int>(shift)));
         return _mm256_or_si256(c, lane);
     }
     static Codes load(const u32* p) {
@@ -61,21 +69,21 @@ struct Vector<float> {
         valid.k = _mm512_mask_cmp_ps_mask(valid.k, v, lo, _CMP_GE_OQ);
         valid.k = _mm512_mask_cmp_ps_mask(valid.k, v, hi, _CMP_LE_OQ);
     }
-    // The distance of a position to its nearest integer, where that is less than `least`.
-    static Values nearest(Values least, Values position) {
-        return _mm512_range_ps(least, _mm512_reduce_ps(position, 0), 10);
-    }
-    static bool all_above(Values v, Values margin) {
-        return _mm512_cmp_ps_mask(v, margin, _CMP_LE_OQ) == 0;
-    }
     static Codes truncate(Values v) { return _mm512_cvttps_epi32(v); }
+    static Values gather(const float* table, Codes c) {
+        return _mm512_i32gather_ps(_mm512_srli_epi32(c, 16), table, 4);
+    }
     static Codes count(Codes c, Values v, Values threshold) {
         const __mmask16 k = _mm512_cmp_ps_mask(v, threshold, _CMP_GE_OQ);
-        return _mm512_mask_add_epi32(c, k, c, _mm512_set1_epi32(1));
+        return _mm512_mask_add_epi32(c, k, c, _mm512_set1_epi32(kCell));
     }
     static Codes none() { return _mm512_setzero_si512(); }
-    static Codes join(Codes c, unsigned shift, Codes lane) {
-        c = _mm512_sll_epi32(c, _mm_cvtsi32_si128(static_cast<int>(shift)));
+    static Codes all_codes(u32 c) { return _mm512_set1_epi32(static_cast<int>(c)); }
+    static Codes add(Codes a, Codes b) { return _mm512_add_epi32(a, b); }
+    static Codes peak(Codes a, Codes b) { return _mm512_max_epu16(a, b); }
+    static bool below(Codes a, Codes limit) { return _mm512_cmpge_epu16_mask(a, limit) == 0; }
+    static Codes place(Codes c, unsigned shift, Codes lane) {
+        c = _mm512_sll_epi32(_mm512_srli_epi32(c, 16), _mm_cvtsi32_si128(static_cast<int>(shift)));
         return _mm512_or_si512(c, lane);
     }
     static Codes load(const u32* p) { return _mm512_loadu_si512(p); }
@@ -102,17 +110,13 @@ struct Vector<double> : Codes256 {
         valid.k = _mm512_mask_cmp_pd_mask(valid.k, v, lo, _CMP_GE_OQ);
         valid.k = _mm512_mask_cmp_pd_mask(valid.k, v, hi, _CMP_LE_OQ);
     }
-    // The distance of a position to its nearest integer, where that is less than `least`.
-    static Values nearest(Values least, Values position) {
-        return _mm512_range_pd(least, _mm512_reduce_pd(position, 0), 10);
-    }
-    static bool all_above(Values v, Values margin) {
-        return _mm512_cmp_pd_mask(v, margin, _CMP_LE_OQ) == 0;
-    }
     static Codes truncate(Values v) { return _mm512_cvttpd_epi32(v); }
+    static Values gather(const double* table, Codes c) {
+        return _mm512_i32gather_pd(_mm256_srli_epi32(c, 16), table, 8);
+    }
     static Codes count(Codes c, Values v, Values threshold) {
         const __mmask8 k = _mm512_cmp_pd_mask(v, threshold, _CMP_GE_OQ);
-        return _mm256_mask_add_epi32(c, k, c, _mm256_set1_epi32(1));
+        return _mm256_mask_add_epi32(c, k, c, _mm256_set1_epi32(kCell));
     }
     using Codes256::load;
 };
@@ -139,16 +143,13 @@ struct Vector<float> : Codes256 {
         valid.k = _mm256_and_ps(valid.k, _mm256_and_ps(_mm256_cmp_ps(v, lo, _CMP_GE_OQ),
                                                        _mm256_cmp_ps(v, hi, _CMP_LE_OQ)));
     }
-    static Values nearest(Values least, Values position) {
-        const Values rest = position - _mm256_round_ps(position, 8);
-        return _mm256_min_ps(least, _mm256_andnot_ps(_mm256_set1_ps(-0.0F), rest));
-    }
-    static bool all_above(Values v, Values margin) {
-        return _mm256_movemask_ps(_mm256_cmp_ps(v, margin, _CMP_LE_OQ)) == 0;
-    }
     static Codes truncate(Values v) { return _mm256_cvttps_epi32(v); }
+    static Values gather(const float* table, Codes c) {
+        return _mm256_i32gather_ps(table, _mm256_srli_epi32(c, 16), 4);
+    }
     static Codes count(Codes c, Values v, Values threshold) {
-        return _mm256_sub_epi32(c, _mm256_castps_si256(_mm256_cmp_ps(v, threshold, _CMP_GE_OQ)));
+        const __m256i k = _mm256_castps_si256(_mm256_cmp_ps(v, threshold, _CMP_GE_OQ));
+        return _mm256_add_epi32(c, _mm256_and_si256(k, _mm256_set1_epi32(kCell)));
     }
     using Codes256::load;
 };
@@ -174,22 +175,26 @@ struct Vector<double> {
         valid.k = _mm256_and_pd(valid.k, _mm256_and_pd(_mm256_cmp_pd(v, lo, _CMP_GE_OQ),
                                                        _mm256_cmp_pd(v, hi, _CMP_LE_OQ)));
     }
-    static Values nearest(Values least, Values position) {
-        const Values rest = position - _mm256_round_pd(position, 8);
-        return _mm256_min_pd(least, _mm256_andnot_pd(_mm256_set1_pd(-0.0), rest));
-    }
-    static bool all_above(Values v, Values margin) {
-        return _mm256_movemask_pd(_mm256_cmp_pd(v, margin, _CMP_LE_OQ)) == 0;
-    }
     static Codes truncate(Values v) { return _mm256_cvttpd_epi32(v); }
+    static Values gather(const double* table, Codes c) {
+        return _mm256_i32gather_pd(table, _mm_srli_epi32(c, 16), 8);
+    }
     static Codes count(Codes c, Values v, Values threshold) {
         const __m256i k = _mm256_castpd_si256(_mm256_cmp_pd(v, threshold, _CMP_GE_OQ));
         const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
-        return _mm_sub_epi32(c, _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(k, even)));
+        const __m128i narrow = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(k, even));
+        return _mm_add_epi32(c, _mm_and_si128(narrow, _mm_set1_epi32(kCell)));
     }
     static Codes none() { return _mm_setzero_si128(); }
-    static Codes join(Codes c, unsigned shift, Codes lane) {
-        c = _mm_sll_epi32(c, _mm_cvtsi32_si128(static_cast<int>(shift)));
+    static Codes all_codes(u32 c) { return _mm_set1_epi32(static_cast<int>(c)); }
+    static Codes add(Codes a, Codes b) { return _mm_add_epi32(a, b); }
+    static Codes peak(Codes a, Codes b) { return _mm_max_epu16(a, b); }
+    static bool below(Codes a, Codes limit) {
+        const Codes reached = _mm_cmpeq_epi16(_mm_max_epu16(a, limit), a);
+        return _mm_testz_si128(reached, reached) != 0;
+    }
+    static Codes place(Codes c, unsigned shift, Codes lane) {
+        c = _mm_sll_epi32(_mm_srli_epi32(c, 16), _mm_cvtsi32_si128(static_cast<int>(shift)));
         return _mm_or_si128(c, lane);
     }
     static Codes load(const u32* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
@@ -217,16 +222,26 @@ struct Vector {
     static void check(Valid& valid, Values v, Values lo, Values hi) {
         valid.k &= (v >= lo) & (v <= hi);
     }
-    static Values nearest(Values least, Values position) {
-        F rest = position - static_cast<F>(static_cast<std::int32_t>(position));
-        rest = rest < F(1) - rest ? rest : F(1) - rest;
-        return rest < least ? rest : least;
+    static Codes truncate(Values v) {  // as the vectors do; C++ leaves most of it undefined
+        const bool fits = v > F(-0x1p31) && v < F(0x1p31);
+        return fits ? static_cast<u32>(static_cast<std::int32_t>(v)) : u32(1) << 31;
     }
-    static bool all_above(Values v, Values margin) { return v > margin; }
-    static Codes truncate(Values v) { return static_cast<u32>(static_cast<std::int32_t>(v)); }
-    static Codes count(Codes c, Values v, Values threshold) { return c + (v >= threshold); }
+    static Values gather(const F* table, Codes c) { return table[c >> 16]; }
+    static Codes count(Codes c, Values v, Values threshold) {
+        return c + (v >= threshold ? kCell : 0);
+    }
     static Codes none() { return 0; }
-    static Codes join(Codes c, unsigned shift, Codes lane) { return c << shift | lane; }
+    static Codes all_codes(u32 c) { return c; }
+    static Codes add(Codes a, Codes b) { return a + b; }
+    static Codes peak(Codes a, Codes b) {
+        const u32 high = 0xffff0000;
+        return ((a & high) > (b & high) ? a & high : b & high) |
+               ((a & ~high) > (b & ~high) ? a & ~high : b & ~high);
+    }
+    static bool below(Codes a, Codes limit) {
+        return (a >> 16) < (limit >> 16) && (a & 0xffff) < (limit & 0xffff);
+    }
+    static Codes place(Codes c, unsigned shift, Codes lane) { return c >> 16 << shift | lane; }
     static Codes load(const u32* p) { return *p; }
     static void store(u32* p, Codes c) { *p = c; }
 };

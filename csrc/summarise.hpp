@@ -10,7 +10,9 @@ namespace ibfast {
 // Counts of hard labels where cells are few, so that they stay in cache and need no sorting.
 class FewCells {
   public:
-    explicit FewCells(std::size_t classes) : classes_(classes) {}
+    explicit FewCells(std::size_t classes) : classes_(classes) {
+        keys_.reset(kMost / 2);  // sparse, so that a key is nearly always in the slot tried first
+    }
 
     static bool suits(const Labels& labels, std::size_t n) {
         return !labels.weighted() && n >= kMost && labels.k <= 32;
@@ -129,7 +131,9 @@ class PartCounter {
     void count_classes(std::size_t classes) {
         const std::size_t tables = classes <= 256 ? 4 : 1;
         pairs_.assign(tables * classes, 0);
-        for (std::size_t i = 0; i < label_.size(); ++i) ++pairs_[i % tables * classes + label_[i]];
+        const std::uint32_t* label = label_.data();
+        std::uint32_t* count = pairs_.data();
+        for (std::size_t i = 0; i < label_.size(); ++i) ++count[i % tables * classes + label[i]];
         for (std::size_t i = 0; i < pairs_.size(); ++i) tally_.classes[i % classes] += pairs_[i];
     }
     void count_dense_pairs(std::size_t classes) {
@@ -219,14 +223,14 @@ inline Information summarise_array(const View& view, const Binning& binning, con
 // Classes of each row as 32-bit numbers below `classes`; large ones are renumbered, for only which
 // rows share a class matters.
 struct Classes {
-    std::vector<std::uint32_t> label;
+    Buffer<std::uint32_t> label;
     std::size_t classes = 1;
 };
 
 inline Classes classes_of(const char* name, const View& v, int threads) {  // n rows of one "unit"
     constexpr std::size_t block = 1 << 15, some = 512;
     Classes c;
-    c.label.resize(v.n);
+    c.label = Buffer<std::uint32_t>(v.n);
     const std::size_t blocks = (v.n + block - 1) / block;
     std::vector<std::uint64_t> greatest(blocks, 0);
     parallel_for(blocks, threads_for(v.n, threads), {}, [&](std::size_t b, int) {
