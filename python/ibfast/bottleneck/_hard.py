@@ -19,8 +19,33 @@ _SAME = 1e-14  # relevances in nats that are nearer differ by rounding
 _LINE = 1e-15  # heights above a chord that are less are none
 
 
-@dataclass(frozen=True, eq=False)
-class HardEncoders:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Encoders:
+    """Hard encoders, one after the other, and what they reach."""
+
+    rate: NDArray[np.float64]
+    relevance: NDArray[np.float64]
+    units: str
+    _starts: NDArray[np.bool_] = field(repr=False)
+    _classes: Classes = field(repr=False)
+    _source: Source = field(repr=False)
+
+    def encoder(self, i: int) -> NDArray[np.int64]:
+        """Cell of each input `(n,)` in the encoder of `rate[i]`; -1 where p(x) = 0.
+
+        Cells are numbered from 0 in the order of p(y=1|x).
+
+        Raises
+        ------
+        TypeError, ValueError
+            `i` is no index of `rate`.
+        """
+        i = check_count("i", i, -len(self._starts), len(self._starts) - 1)
+        return of_inputs(self._source, self._classes.cells(self._starts[i]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HardEncoders(_Encoders):
     """The most that 1, 2, ... cells can tell of a binary label.
 
     Attributes
@@ -41,29 +66,9 @@ class HardEncoders:
     array([1, 0, 1, 0])
     """
 
-    rate: NDArray[np.float64]
-    relevance: NDArray[np.float64]
-    units: str
-    _starts: NDArray[np.bool_] = field(repr=False)
-    _classes: Classes = field(repr=False)
-    _source: Source = field(repr=False)
 
-    def encoder(self, i: int) -> NDArray[np.int64]:
-        """Cell of each input `(n,)` in the encoder with i + 1 cells; -1 where p(x) = 0.
-
-        Cells are numbered from 0 in the order of p(y=1|x).
-
-        Raises
-        ------
-        TypeError, ValueError
-            `i` is no index of `rate`.
-        """
-        i = check_count("i", i, -len(self._starts), len(self._starts) - 1)
-        return of_inputs(self._source, self._classes.cells(self._starts[i]))
-
-
-@dataclass(frozen=True, eq=False)
-class HardFrontier:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HardFrontier(_Encoders):
     """The concave hull of what the hard encoders of a binary label reach in (H(T), I(T;Y)).
 
     Its vertices minimise H(T) - beta I(T;Y). A hard encoder below the hull may still be the best of
@@ -89,27 +94,8 @@ class HardFrontier:
     array([ 0.  ,  2.56, 69.55])
     """
 
-    rate: NDArray[np.float64]
-    relevance: NDArray[np.float64]
     beta: NDArray[np.float64]
     n_cells: NDArray[np.int64]
-    units: str
-    _starts: NDArray[np.bool_] = field(repr=False)
-    _classes: Classes = field(repr=False)
-    _source: Source = field(repr=False)
-
-    def encoder(self, i: int) -> NDArray[np.int64]:
-        """Cell of each input `(n,)` in the encoder at vertex i; -1 where p(x) = 0.
-
-        Cells are numbered from 0 in the order of p(y=1|x).
-
-        Raises
-        ------
-        TypeError, ValueError
-            `i` is no index of `rate`.
-        """
-        i = check_count("i", i, -len(self._starts), len(self._starts) - 1)
-        return of_inputs(self._source, self._classes.cells(self._starts[i]))
 
     def relevance_at(self, rate: Any) -> NDArray[np.float64]:
         """Relevance of the hull at rates of any shape, in `units`: linear between its vertices.
@@ -176,7 +162,14 @@ def optimal_hard_encoders(
         raise ValueError(f"{error}, the number of different p(y|x)") from None
     starts, _ = minimise_each(classes, n_cells)
     rate, lost = classes.values(starts)
-    return HardEncoders(rate * scale, (lost[0] - lost) * scale, units, starts, classes, source)
+    return HardEncoders(
+        rate=rate * scale,
+        relevance=(lost[0] - lost) * scale,
+        units=units,
+        _starts=starts,
+        _classes=classes,
+        _source=source,
+    )
 
 
 def hard_frontier(p_y_given_x: Any, p_x: Any = None, *, units: str = "bits") -> HardFrontier:
