@@ -7,11 +7,11 @@ out here and nothing is allocated after the first step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ibfast.activations import make_activation
 
 try:
     import torch
@@ -19,69 +19,10 @@ try:
 except ImportError as error:
     raise ImportError('ibfast.models needs torch: pip install "ibfast[torch]"') from error
 
-__all__ = ["ACTIVATIONS", "MLP", "Activation", "sampled_labels", "seed_generator"]
+__all__ = ["INITS", "MLP", "seed_generator"]
 
-
-class Activation(NamedTuple):
-    """An elementwise function and its derivative, both into given memory."""
-
-    forward: Callable[[Tensor, Tensor], object]
-    """``forward(z, a)`` writes the activation of `z` to `a`."""
-    backward: Callable[[Tensor, Tensor, Tensor], object]
-    """``backward(delta, z, a)`` multiplies `delta` by the derivative, in place."""
-    in_place: bool = True
-    """Whether `z` may be `a`: a tenth of the training time."""
-
-
-_aten = torch.ops.aten
-
-
-def _tanh(z: Tensor, a: Tensor) -> None:
-    # 1 - 2 sigmoid(-2 z): a fifth of the time of torch.tanh, within 2e-7 of it, and equal to 1
-    # where it is, which matters because 1 has a bin of its own.
-    torch.mul(z, -2, out=a).sigmoid_()
-    torch.add(a.new_ones(()), a, alpha=-2, out=a)
-
-
-def _softsign(z: Tensor, a: Tensor) -> None:
-    torch.abs(z, out=a).add_(1)
-    torch.div(z, a, out=a)
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(_tanh, lambda d, z, a: _aten.tanh_backward(d, a, grad_input=d)),
-    "sigmoid": Activation(
-        lambda z, a: torch.sigmoid(z, out=a),
-        lambda d, z, a: _aten.sigmoid_backward(d, a, grad_input=d),
-    ),
-    "relu": Activation(
-        lambda z, a: torch.clamp(z, min=0, out=a),
-        lambda d, z, a: _aten.threshold_backward(d, a, 0, grad_input=d),
-    ),
-    "leaky_relu": Activation(
-        lambda z, a: _aten.leaky_relu(z, 0.01, out=a),
-        lambda d, z, a: _aten.leaky_relu_backward(d, a, 0.01, True, grad_input=d),
-    ),
-    "elu": Activation(
-        lambda z, a: _aten.elu(z, out=a),
-        lambda d, z, a: _aten.elu_backward(d, 1, 1, 1, True, a, grad_input=d),
-    ),
-    "gelu": Activation(
-        lambda z, a: _aten.gelu(z, out=a),
-        lambda d, z, a: _aten.gelu_backward(d, z, grad_input=d),
-        in_place=False,
-    ),
-    "softplus": Activation(
-        lambda z, a: _aten.softplus(z, out=a),
-        lambda d, z, a: _aten.softplus_backward(d, z, 1, 20, grad_input=d),
-        in_place=False,
-    ),
-    "softsign": Activation(
-        _softsign, lambda d, z, a: d.mul_(a.abs().neg_().add_(1).square_()), in_place=False
-    ),
-    "linear": Activation(lambda z, a: a.copy_(z), lambda d, z, a: None),
-}
-"""Hidden activations by name."""
+INITS = ("fan_in", "fan_out", "torch")
+"""Distributions of the initial weights, as `MLP` explains them."""
 
 
 def seed_generator(seed: int, member: int, stream: int) -> torch.Generator:
@@ -95,7 +36,7 @@ def seed_generator(seed: int, member: int, stream: int) -> torch.Generator:
         Number of the network, not its place in the batch: alone or among others it draws the same.
     stream : int
         What the numbers are for: 0 initial weights, 1 training split, 2 order of the data,
-        3 labels.
+        3 labels, 4 dropout, 5 noise on the weights.
 
     Returns
     -------
@@ -113,39 +54,20 @@ def seed_generator(seed: int, member: int, stream: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]))
 
 
-def sampled_labels(model: MLP, p: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Draw binary labels with p(y=1|x), each network its own.
-
-    Parameters
-    ----------
-    model : MLP
-        Whose seeds draw.
-    p : ndarray, shape (n,)
-        p(y=1|x).
-
-    Returns
-    -------
-    ndarray of int64, shape (seeds, n)
-    """
-    draws = [
-        torch.rand(len(p), generator=seed_generator(model.seed, m, 3), dtype=torch.float64)
-        for m in model.members
-    ]
-    return (torch.stack(draws).numpy() < p).astype(np.int64)
-
-
 class MLP:
     """Several seeds of a multilayer perceptron with a softmax output, as one batched network.
-
-    Weights start as normal numbers of standard deviation ``1 / sqrt(fan_in)`` truncated at two of
-    them, biases at 0, as in Shwartz-Ziv & Tishby's published code.
 
     Parameters
     ----------
     widths : sequence of int
         Units of each layer, from the inputs to the classes: ``(12, 10, 7, 5, 4, 3, 2)``.
     activation : str
-        Of the hidden layers, a key of `ACTIVATIONS`.
+        Of the hidden layers, as `ibfast.activations.make_activation` takes it.
+    init : {"fan_in", "fan_out", "torch"}
+        How weights start. ``"fan_in"``: normal numbers of standard deviation ``1 / sqrt(fan_in)``
+        truncated at two of them, as in Shwartz-Ziv & Tishby's published code; ``"fan_out"``: with
+        ``1 / sqrt(fan_out)``, as in Saxe et al. (2018); biases at 0. ``"torch"``: weights and
+        biases uniform between ``-+1 / sqrt(fan_in)``, the default of `torch.nn.Linear`.
     seeds : int or sequence of int
         How many networks (0, 1, ...), or their numbers. Network 7 is the same in any batch.
     seed : int
@@ -160,12 +82,16 @@ class MLP:
         ``theta.grad`` holds what `gradient` wrote, so that torch's optimisers take ``[theta]``.
     weights, biases : list of Tensor
         Per layer, of shapes ``(seeds, out, in)`` and ``(seeds, out, 1)``.
+    grad_weights, grad_biases : list of Tensor
+        The same views of ``theta.grad``.
+    activation : Activation
+        Of the hidden layers.
 
     Raises
     ------
     ValueError
-        If there are fewer than two widths, one is not positive, the activation is unknown, or a
-        seed is missing, repeated or negative.
+        If there are fewer than two widths, one is not positive, the activation or `init` is
+        unknown, or a seed is missing, repeated or negative.
 
     Examples
     --------
@@ -179,6 +105,7 @@ class MLP:
         widths: Sequence[int],
         *,
         activation: str = "tanh",
+        init: str = "fan_in",
         seeds: int | Sequence[int] = 1,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
@@ -186,29 +113,33 @@ class MLP:
         self.widths = tuple(widths)
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise ValueError(f"widths must be two or more positive numbers; got {self.widths}")
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}"
-            )
+        self.activation = make_activation(activation)
+        if init not in INITS:
+            raise ValueError(f"init must be one of {', '.join(INITS)}; got {init!r}")
         self.members = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
         if not self.members or len(set(self.members)) < len(self.members):
             raise ValueError(f"seeds must be one or more different numbers; got {seeds}")
-        self.activation, self.seed = activation, seed
+        self.seed = seed
 
-        shapes = [(o, i) for i, o in zip(self.widths, self.widths[1:], strict=False)]
-        size = len(self.members) * sum(o * i + o for o, i in shapes)
+        self._shapes = [(o, i) for i, o in zip(self.widths, self.widths[1:], strict=False)]
+        size = len(self.members) * sum(o * i + o for o, i in self._shapes)
         self.theta = torch.zeros(size, dtype=dtype)
         self.theta.grad = torch.zeros(size, dtype=dtype)
-        self.weights, self.biases = self._views(self.theta, shapes)
-        self._grad_weights, self._grad_biases = self._views(self.theta.grad, shapes)
+        self.weights, self.biases = self.split(self.theta)
+        self.grad_weights, self.grad_biases = self.split(self.theta.grad)
         self._memory: dict[int, _Memory] = {}
         for place, member in enumerate(self.members):
             generator = seed_generator(seed, member, 0)
-            for weight in self.weights:
-                sd = weight.shape[2] ** -0.5
-                torch.nn.init.trunc_normal_(
-                    weight[place], std=sd, a=-2 * sd, b=2 * sd, generator=generator
-                )
+            for weight, bias in zip(self.weights, self.biases, strict=True):
+                _initialise(weight[place], bias[place], init, generator)
+
+    def split(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return views of a tensor shaped as `theta`, as `weights` and `biases` are of that."""
+        seeds = len(self.members)
+        parts = torch.split(flat, [seeds * size for o, i in self._shapes for size in (o * i, o)])
+        weights = [p.view(seeds, *s) for p, s in zip(parts[::2], self._shapes, strict=True)]
+        biases = [p.view(seeds, o, 1) for p, (o, _) in zip(parts[1::2], self._shapes, strict=True)]
+        return weights, biases
 
     def parameters(self) -> dict[str, Tensor]:
         """Return views of the parameters by name: ``weight_1``, ``bias_1``, ``weight_2``, ..."""
@@ -219,13 +150,15 @@ class MLP:
             for kind, p in zip(("weight", "bias"), pair, strict=True)
         }
 
-    def forward(self, inputs: Tensor) -> list[Tensor]:
+    def forward(self, inputs: Tensor, masks: Sequence[Tensor] = ()) -> list[Tensor]:
         """Compute the activations of every layer, the last being the softmax probabilities.
 
         Parameters
         ----------
         inputs : Tensor, shape (d, n) or (seeds, d, n)
             One column per sample, shared or each seed's own.
+        masks : sequence of Tensor, shapes (seeds, units, n)
+            What each hidden layer's activations are multiplied by on their way up, as in dropout.
 
         Returns
         -------
@@ -234,15 +167,16 @@ class MLP:
             ``layer.transpose(1, 2)`` is what the estimators take.
         """
         memory = self._memory_for(inputs.shape[-1])
-        forward = ACTIVATIONS[self.activation].forward
+        passed = memory.passed(masked=bool(masks))
         below = inputs.expand(len(self.members), *inputs.shape[-2:])
-        for weight, bias, z, a in zip(self.weights, self.biases, memory.z, memory.a, strict=True):
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            z, a = memory.z[layer], memory.a[layer]
             torch.baddbmm(bias, weight, below, out=z)
-            if a is memory.a[-1]:
+            if layer == len(self.weights) - 1:
                 torch.softmax(z, 1, out=a)
-            else:
-                forward(z, a)
-            below = a
+                break
+            self.activation.forward(z, a)
+            below = torch.mul(a, masks[layer], out=passed[layer]) if masks else a
         return memory.a
 
     def log_probabilities(self, n: int) -> Tensor:
@@ -253,7 +187,7 @@ class MLP:
         """
         return torch.log_softmax(self._memory_for(n).z[-1], 1)
 
-    def gradient(self, inputs: Tensor, targets: Tensor) -> None:
+    def gradient(self, inputs: Tensor, targets: Tensor, masks: Sequence[Tensor] = ()) -> None:
         """Write each seed's gradient of its mean cross-entropy (nats) to ``theta.grad``.
 
         Parameters
@@ -262,37 +196,33 @@ class MLP:
             One column per sample.
         targets : Tensor, shape (classes, n) or (seeds, classes, n)
             p(y|x) of each sample; hard labels are columns of one 1.
+        masks : sequence of Tensor
+            As in `forward`.
         """
         n = inputs.shape[-1]
         memory = self._memory_for(n)
-        inputs = inputs.expand(len(self.members), *inputs.shape[-2:])
-        below = [inputs, *self.forward(inputs)]
-        backward = ACTIVATIONS[self.activation].backward
+        probabilities = self.forward(inputs, masks)[-1]
+        below = [
+            inputs.expand(len(self.members), *inputs.shape[-2:]),
+            *memory.passed(masked=bool(masks)),
+        ]
 
-        delta = torch.sub(below.pop(), targets, out=memory.delta[-1]).mul_(1 / n)
+        delta = torch.sub(probabilities, targets, out=memory.delta[-1]).mul_(1 / n)
         for layer in reversed(range(len(self.weights))):
-            torch.bmm(delta, below[layer].mT, out=self._grad_weights[layer])
-            torch.sum(delta, 2, keepdim=True, out=self._grad_biases[layer])
+            torch.bmm(delta, below[layer].mT, out=self.grad_weights[layer])
+            torch.sum(delta, 2, keepdim=True, out=self.grad_biases[layer])
             if layer:
                 above, delta = delta, memory.delta[layer - 1]
                 torch.bmm(self.weights[layer].mT, above, out=delta)
-                backward(delta, memory.z[layer - 1], memory.a[layer - 1])
-
-    def _views(
-        self, flat: Tensor, shapes: list[tuple[int, int]]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Cut a flat tensor into weights and biases, without a copy."""
-        seeds = len(self.members)
-        parts = torch.split(flat, [seeds * size for o, i in shapes for size in (o * i, o)])
-        weights = [p.view(seeds, *shape) for p, shape in zip(parts[::2], shapes, strict=True)]
-        biases = [p.view(seeds, o, 1) for p, (o, _) in zip(parts[1::2], shapes, strict=True)]
-        return weights, biases
+                if masks:
+                    delta.mul_(masks[layer - 1])
+                self.activation.backward(delta, memory.z[layer - 1], memory.a[layer - 1])
 
     def _memory_for(self, n: int) -> _Memory:
         if n not in self._memory:
             self._memory[n] = _Memory(
                 (len(self.members), self.widths[1:], n),
-                in_place=ACTIVATIONS[self.activation].in_place,
+                in_place=self.activation.in_place,
                 dtype=self.theta.dtype,
             )
         return self._memory[n]
@@ -313,3 +243,26 @@ class _Memory:
         self.delta = [
             scratch[layer % 2, : seeds * d * n].view(seeds, d, n) for layer, d in enumerate(widths)
         ]
+        self._masked: list[Tensor] = []
+
+    def passed(self, *, masked: bool) -> list[Tensor]:
+        """What the hidden layers pass on: their activations, or, with masks, what is left of them.
+
+        Those have memory of their own, for the derivative is of the whole activations.
+        """
+        if not masked:
+            return self.a[:-1]
+        if not self._masked:
+            self._masked = [torch.empty_like(a) for a in self.a[:-1]]
+        return self._masked
+
+
+def _initialise(weight: Tensor, bias: Tensor, init: str, generator: torch.Generator) -> None:
+    """Draw the weights (out, in) and biases (out, 1) of one layer of one seed."""
+    fan_out, fan_in = weight.shape
+    if init == "torch":
+        for parameter in (weight, bias):
+            parameter.uniform_(-(fan_in**-0.5), fan_in**-0.5, generator=generator)
+    else:
+        sd = (fan_in if init == "fan_in" else fan_out) ** -0.5
+        torch.nn.init.trunc_normal_(weight, std=sd, a=-2 * sd, b=2 * sd, generator=generator)
