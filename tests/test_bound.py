@@ -12,7 +12,6 @@ from ibfast.bottleneck import hard_frontier, ib_curve, layer_optimality, make_so
 from ibfast.datasets import spherical_rule
 from ibfast.experiments import load_preset, run_experiment
 from ibfast.experiments.bound import Bound
-from ibfast.models import MLP, sampled_labels
 from ibfast.plane import BOUND_VARIABLES
 
 EDGES = np.linspace(-1, 1, 50)
@@ -110,18 +109,6 @@ def test_any_number_of_threads_measures_the_same():
     relevance = ib_curve(p, resolution=1e-4).relevance_at(own.i_xt)
     y = ibfast.layer_information(layers[1], np.stack([1 - p, p], 1), bins=7).i_ty
     assert np.allclose(one["gap"][:, 1], relevance - y)
-
-
-def test_sampled_labels_are_drawn_by_each_network_from_p():
-    p = np.repeat([0.0, 0.2, 0.9, 1.0], 2500)
-    model = MLP((12, 2), seeds=[0, 3], seed=5)
-    labels = sampled_labels(model, p)
-    assert labels.shape == (2, 10_000)
-    shares = labels.reshape(2, 4, 2500).mean(axis=2)
-    assert np.abs(shares - [0, 0.2, 0.9, 1]).max() < 0.04
-    assert not np.array_equal(labels[0], labels[1])
-    alone = sampled_labels(MLP((12, 2), seeds=[3], seed=5), p)
-    assert np.array_equal(alone[0], labels[1])
 
 
 def test_sampled_targets_train_other_networks():

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ibfast._noise import DropoutMasks
 from ibfast.datasets import spherical_rule
 from ibfast.models import MLP, seed_generator
 from ibfast.train import Trainer, log_checkpoints
@@ -125,6 +126,110 @@ def test_callbacks_see_the_state_after_that_many_epochs():
     assert torch.equal(seen[4], trainer.model.theta)
 
 
+OPTIONS = [
+    {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9},
+    {"optimizer": "sgd", "lr": 0.1, "weight_decay": 0.01},
+    {"optimizer": "adam", "lr": 1e-3, "weight_decay": 0.01},
+    {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_momentum_and_weight_decay_are_torch_s(options):
+    x, y = spherical_rule()
+    model = MLP((12, 6, 4, 2), seeds=2)
+    network = plain_network(model, 1)
+    Trainer(model, x, y, **options).run(30)
+    others = {k: v for k, v in options.items() if k != "optimizer"}
+    plain = OPTIMIZERS[options["optimizer"]](network.parameters(), **others)
+    inputs, labels = torch.from_numpy(x).float(), torch.from_numpy(y).long()
+    for _ in range(30):
+        plain.zero_grad()
+        torch.nn.functional.cross_entropy(network(inputs), labels).backward()
+        plain.step()
+    assert_same_weights(model, 1, network)
+
+
+@pytest.mark.parametrize(
+    "options", [{"dropout": 0.3}, {"optimizer": "sgd", "lr": 0.1, "temperature": 1e-3}]
+)
+@pytest.mark.parametrize("batch_size", [None, 700])
+def test_random_options_are_each_seed_s_own(options, batch_size):
+    x, y = spherical_rule()
+    options = {**options, "batch_size": batch_size}
+    batch = Trainer(MLP((12, 6, 4, 2), seeds=3, seed=2), x, y, **options)
+    alone = Trainer(MLP((12, 6, 4, 2), seeds=[2], seed=2), x, y, **options)
+    other = Trainer(
+        MLP((12, 6, 4, 2), seeds=[2], seed=2),
+        x,
+        y,
+        **{**options, **dict.fromkeys(("dropout", "temperature"), 0.0)},
+    )
+    for trainer in (batch, alone, other):
+        trainer.run(4)
+    for ours, single, without in zip(
+        batch.model.weights, alone.model.weights, other.model.weights, strict=True
+    ):
+        torch.testing.assert_close(ours[2], single[0], rtol=1e-4, atol=1e-5)
+        assert not torch.equal(single[0], without[0])
+
+
+def test_dropout_by_hand():
+    x, y = spherical_rule()
+    model = MLP((12, 6, 4, 2), seeds=[5], seed=1)
+    network = plain_network(model, 0)
+    trainer = Trainer(model, x, y, optimizer="sgd", lr=0.5, dropout=0.25, batch_size=2048)
+    trainer.run(2)
+    drop, order = seed_generator(1, 5, 4), seed_generator(1, 5, 2)
+    inputs, labels = torch.from_numpy(x).float(), torch.from_numpy(y).long()
+    plain = torch.optim.SGD(network.parameters(), lr=0.5)
+    for _ in range(2):
+        for rows in torch.randperm(4096, generator=order).split(2048):
+            masks = torch.empty(10, 2048).bernoulli_(0.75, generator=drop) / 0.75
+            hidden = network[:2](inputs[rows]) * masks[:6].T
+            hidden = network[2:4](hidden) * masks[6:].T
+            plain.zero_grad()
+            torch.nn.functional.cross_entropy(network[4](hidden), labels[rows]).backward()
+            plain.step()
+    assert_same_weights(model, 0, network)
+    loss = torch.nn.functional.cross_entropy(network(inputs), labels).item() / np.log(2)
+    assert trainer.evaluate().loss.item() == pytest.approx(loss, rel=1e-5)
+
+
+def test_dropped_units_are_as_many_as_asked_for():
+    model = MLP((12, 60, 50, 2), seeds=2)
+    masks = DropoutMasks(model, 0.2).draw(1000)
+    for mask in masks:
+        assert set(mask.unique().tolist()) == {0.0, 1.25}
+        assert (mask == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert not torch.equal(masks[0][0], masks[0][1])
+
+
+def test_langevin_noise_has_the_variance_of_its_temperature():
+    x, y = spherical_rule()
+    updated, noisy = MLP((12, 60, 2), seeds=3), MLP((12, 60, 2), seeds=3)
+    lr, temperature = 0.1, 1e-3
+    Trainer(updated, x, y, optimizer="sgd", lr=lr).run(1)
+    Trainer(noisy, x, y, optimizer="sgd", lr=lr, temperature=temperature).run(1)
+    noise = noisy.theta - updated.theta
+    assert noise.mean().item() == pytest.approx(0, abs=1e-3)
+    assert noise.var().item() == pytest.approx(2 * lr * temperature, rel=0.08)
+    first, second, _ = noisy.weights[0] - updated.weights[0]
+    assert abs(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1]) < 0.15
+
+
+def test_langevin_dynamics_samples_at_its_temperature():
+    # Two biases on an input of 0, both classes as likely: the loss is log(2 cosh(gap / 2)) of
+    # their gap, near gap^2 / 8. Each bias has noise of its own, so the gap has twice as much and
+    # twice the mobility: its variance is 4 temperature.
+    model = MLP((1, 2), seeds=400, dtype=torch.float64)
+    model.theta.zero_()
+    options = {"optimizer": "sgd", "lr": 0.4, "temperature": 0.02}
+    Trainer(model, [[0.0]], [[0.5, 0.5]], **options).run(40)
+    gap = model.biases[0][:, 0] - model.biases[0][:, 1]
+    assert gap.var().item() == pytest.approx(4 * 0.02, rel=0.3)
+
+
 @given(st.integers(0, 20_000), st.integers(2, 200), st.data())
 def test_checkpoints_are_what_is_asked_for(epochs, count, data):
     include = data.draw(st.sets(st.integers(0, epochs), max_size=5))
@@ -179,6 +284,21 @@ def test_labels_of_each_seed_s_own(options):
         ({"lr": 0}, "lr must be positive and finite; got 0"),
         ({"lr": float("nan")}, "lr must be positive and finite; got nan"),
         ({"lr": float("inf")}, "lr must be positive and finite; got inf"),
+        ({"momentum": 1.0, "optimizer": "sgd"}, "momentum must be at least 0 and below 1; got 1.0"),
+        ({"momentum": 0.9}, "momentum must be 0 unless optimizer is 'sgd'; got 0.9, 'adam'"),
+        ({"weight_decay": -1.0}, "weight_decay must be finite and not negative; got -1.0"),
+        ({"weight_decay": float("nan")}, "weight_decay must be finite and not negative; got nan"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1; got 1.0"),
+        ({"dropout": -0.1}, "dropout must be at least 0 and below 1"),
+        ({"temperature": 1.0}, "temperature must be 0 unless optimizer is 'sgd' .* with 'adam'"),
+        (
+            {"temperature": 1.0, "optimizer": "sgd", "momentum": 0.5},
+            "temperature must be 0 unless .* momentum 0.5",
+        ),
+        (
+            {"temperature": float("inf"), "optimizer": "sgd"},
+            "temperature must be finite and not negative; got inf",
+        ),
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ({"train_fraction": 0}, "train_fraction must leave 1 to 6 training rows; got 0"),
         ({"train_fraction": 1.1}, "train_fraction must leave 1 to 6 training rows"),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ibfast._noise import DropoutMasks, WeightNoise
+from ibfast.labels import as_targets
 from ibfast.models import MLP, seed_generator
 
 try:
@@ -58,6 +60,16 @@ class Trainer:
         Rows per update, in an order that each seed draws anew every epoch; all of them by default.
     train_fraction : float
         Share of the rows that each seed draws to train on; the others are its test rows.
+    momentum : float
+        Of SGD, 0 to below 1.
+    weight_decay : float
+        What `torch.optim` calls so: this times each parameter is added to its gradient.
+    dropout : float
+        Probability, below 1, with which a hidden activation is 0 while training; the others are
+        divided by the probability to stay. Each seed draws its own; `evaluate` drops none.
+    temperature : float
+        Of Langevin dynamics: after each update of plain SGD, normal noise of variance
+        ``2 lr temperature`` (nats) is added to every parameter; each seed draws its own.
 
     Attributes
     ----------
@@ -67,8 +79,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        If lengths or widths do not fit the model, a label is not a class, or an option is out of
-        range.
+        If lengths or widths do not fit the model, a label is not a class, an option is out of
+        range, or options make no sense together: momentum with Adam, a temperature with either.
 
     Examples
     --------
@@ -89,17 +101,27 @@ class Trainer:
         lr: float = 2e-4,
         batch_size: int | None = None,
         train_fraction: float = 1.0,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        dropout: float = 0.0,
+        temperature: float = 0.0,
     ) -> None:
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
-        if not 0 < lr < np.inf:
-            raise ValueError(f"lr must be positive and finite; got {lr}")
+        self._optimizer = _optimizer(model, optimizer, lr, momentum, weight_decay)
+        if temperature and (optimizer != "sgd" or momentum):
+            raise ValueError(
+                f"temperature must be 0 unless optimizer is 'sgd' without momentum, for others do "
+                f"not sample at it; got {temperature} with {optimizer!r}, momentum {momentum}"
+            )
+        if not 0 <= temperature < np.inf:
+            raise ValueError(f"temperature must be finite and not negative; got {temperature}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1; got {dropout}")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {batch_size}")
         self.model, self.batch_size = model, batch_size
         self._inputs = _inputs(inputs, model)
         n = len(self._inputs)
-        self._targets = _targets(labels, n, model)
+        self._targets = as_targets(labels, n, model)
         # Rows of the table of targets where those of each seed begin.
         own = 0 if self._targets.ndim == 2 else n
         self._first_target = own * torch.arange(len(model.members))[:, None]
@@ -120,7 +142,8 @@ class Trainer:
             for table in (self._inputs, self._targets)
         )
         self._load(self.train_rows)
-        self._optimizer = OPTIMIZERS[optimizer]([model.theta], lr=lr, fused=True)
+        self._masks = DropoutMasks(model, dropout) if dropout else None
+        self._noise = WeightNoise(model, (2 * lr * temperature) ** 0.5) if temperature else None
 
     def run(
         self,
@@ -149,8 +172,10 @@ class Trainer:
             if epoch == epochs:
                 return
             for inputs, targets in self._batches():
-                self.model.gradient(inputs, targets)
+                self._gradient(inputs, targets)
                 self._optimizer.step()
+                if self._noise:
+                    self._noise.add()
             if on_epoch:
                 on_epoch(epoch + 1)
 
@@ -167,6 +192,35 @@ class Trainer:
             train_accuracy=_mean(right, train),
             test_accuracy=_mean(right, test),
         )
+
+    def coming_gradients(self) -> Iterator[Tensor]:
+        """Go through the coming epoch's minibatches at the weights of now, without training.
+
+        The epoch then comes with the same minibatches, and dropout, as if nothing had been asked.
+
+        Yields
+        ------
+        Tensor, shape (parameters,)
+            ``model.theta.grad`` of each minibatch: the next one overwrites it.
+        """
+        generators = [*self._orders, *(self._masks.generators if self._masks else ())]
+        states = [generator.get_state() for generator in generators]
+        try:
+            for inputs, targets in self._batches():
+                self._gradient(inputs, targets)
+                yield self.model.theta.grad  # type: ignore[misc]  # never None
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many updates make an epoch."""
+        return 1 if self.batch_size is None else -(-self.train_rows.shape[1] // self.batch_size)
+
+    def _gradient(self, inputs: Tensor, targets: Tensor) -> None:
+        masks = self._masks.draw(inputs.shape[-1]) if self._masks else ()
+        self.model.gradient(inputs, targets, masks)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self.batch_size is None:
@@ -247,26 +301,21 @@ def _inputs(inputs: ArrayLike, model: MLP) -> Tensor:
     return x
 
 
-def _targets(labels: ArrayLike, n: int, model: MLP) -> Tensor:
-    """Return the labels as p(y|x): an (n, classes) tensor, or (seeds, n, classes)."""
-    y, classes, seeds = np.asarray(labels), model.widths[-1], len(model.members)
-    own = y.shape == (seeds, n) and np.issubdtype(y.dtype, np.integer)
-    if not own and y.shape not in ((n,), (n, classes)):
-        raise ValueError(
-            f"labels must have shape ({n},) or ({n}, {classes}), or be integers of shape "
-            f"({seeds}, {n}); got {y.dtype} of shape {y.shape}"
-        )
-    if y.ndim == 2 and not own:
-        if not np.allclose(y.sum(axis=1), 1, rtol=0, atol=1e-6) or y.min() < 0:
-            raise ValueError("labels of shape (n, classes) must be rows p(y|x) that sum to 1")
-    else:
-        if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= classes:
-            raise ValueError(
-                f"labels must be integer classes below {classes}; got {y.dtype} "
-                f"from {y.min()} to {y.max()}"
-            )
-        y = np.eye(classes)[y]
-    return torch.as_tensor(y).to(model.theta.dtype)
+def _optimizer(
+    model: MLP, name: str, lr: float, momentum: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {name!r}")
+    if not 0 < lr < np.inf:
+        raise ValueError(f"lr must be positive and finite; got {lr}")
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must be at least 0 and below 1; got {momentum}")
+    if momentum and name != "sgd":
+        raise ValueError(f"momentum must be 0 unless optimizer is 'sgd'; got {momentum}, {name!r}")
+    if not 0 <= weight_decay < np.inf:
+        raise ValueError(f"weight_decay must be finite and not negative; got {weight_decay}")
+    own = {"momentum": momentum} if momentum else {}
+    return OPTIMIZERS[name]([model.theta], lr=lr, weight_decay=weight_decay, fused=True, **own)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

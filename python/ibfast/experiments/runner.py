@@ -21,7 +21,8 @@ from ibfast import __version__, _core, datasets, plots, store
 from ibfast.experiments.authors import compare_with_authors
 from ibfast.experiments.bound import Bound
 from ibfast.experiments.presets import Experiment, parse_bins
-from ibfast.models import MLP, sampled_labels
+from ibfast.labels import draw_labels
+from ibfast.models import MLP
 from ibfast.plane import information_plane, measure_layers, summary
 from ibfast.train import Trainer, log_checkpoints
 
@@ -120,7 +121,7 @@ def _train_and_measure(
         labels = targets = np.stack([1 - rule, rule], axis=1)
         bound = Bound(rule, threads)
         if experiment.targets == "sampled":
-            targets = sampled_labels(model, rule)
+            targets = draw_labels(model, labels, "sampled")
     trainer = Trainer(
         model,
         inputs,
