@@ -126,7 +126,8 @@ def test_other_information_has_a_title_of_its_own():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"targets": "hard"}, "targets must be 'soft' or 'sampled'; got 'hard'"),
+        ({"targets": "hard"}, "targets must be 'soft', 'sampled' or 'random'; got 'hard'"),
+        ({"label_noise": 0.1}, r"label_noise must be 0 where the targets are soft .*; got 0\.1"),
         ({"task": "committee_rule"}, "information must be None for the task committee_rule"),
     ],
 )

@@ -83,7 +83,7 @@ def test_a_seed_draws_the_same_in_any_batch(options):
 def test_bad_arguments(labels, options, message):
     with pytest.raises(ValueError, match=message):
         draw_labels(model(), labels, **options)
-    with pytest.raises(ValueError, match="label_noise must be 0 .* of 1 classes"):
+    with pytest.raises(ValueError, match=r"label_noise must be 0 .* of 1 classes"):
         draw_labels(model(classes=1), np.zeros(3, int), label_noise=0.1)
 
 

@@ -178,6 +178,29 @@ def bound_in_words(plane: xr.Dataset) -> str:
     )
 
 
+def gradient_table(plane: xr.Dataset) -> Table:
+    """Where the signal-to-noise ratio of gradients falls, per layer."""
+    from ibfast.gradients import layer_transitions
+
+    table = Table(title="Drift, then diffusion: where the gradients' SNR falls", box=SIMPLE)
+    table.add_column("layer")
+    for heading in ("epoch", "95 % interval", "by a factor", "in networks"):
+        table.add_column(heading, justify="right")
+    for place, found in enumerate(layer_transitions(plane)):
+        name = f"{place + 1}: {plane.layer.attrs['names'][place]}"
+        if found is None:
+            table.add_row(name, "not measured", "", "", "")
+            continue
+        own = f"{np.isfinite(found.seed_epochs).sum()} of {found.seed_epochs.size}"
+        if found.epoch is None:
+            table.add_row(name, "does not fall", "", "", own)
+            continue
+        low_high = "" if found.interval is None else "{:.3g} to {:.3g}".format(*found.interval)
+        table.add_row(name, f"{found.epoch:.3g}", low_high, f"{found.factor:.3g}", own)
+    table.caption = "of the mean curve; bootstrap over networks"
+    return table
+
+
 def _with_interval(values: NDArray[Any], digits: int = 3) -> str:
     """Mean and half the width of its 95 % interval, of Student's t."""
     from ibfast.corrections._counts import special

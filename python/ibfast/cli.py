@@ -23,6 +23,7 @@ try:
         bound_tables,
         comparison_in_words,
         comparison_tables,
+        gradient_table,
         layer_table,
         saturation,
         selftest_table,
@@ -61,11 +62,26 @@ def main() -> None:
 @app.command()
 def run(
     preset: Annotated[
-        str, typer.Argument(help="The experiment: szt, or bound (szt with soft labels).")
+        str,
+        typer.Argument(
+            help="The experiment: szt, bound (szt with soft labels), szt-minibatch (with test "
+            "rows), or phases (that with statistics of gradients)."
+        ),
     ] = "szt",
     seeds: Annotated[int | None, typer.Option(help="How many networks [20].")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data [9999].")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam or sgd [adam].")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate [0.0002].")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd [0].")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="L2 weight decay [0].")] = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Probability to drop a hidden activation while training [0]."),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Of Langevin noise on the weights, with sgd: variance 2 lr T [0]."),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Rows per update [all]; each seed has its own order.")
     ] = None,
@@ -76,7 +92,15 @@ def run(
         str | None,
         typer.Option(
             help="Of the hidden layers [tanh]: sigmoid, relu, leaky_relu, elu, gelu, softplus, "
-            "softsign, linear. Give --bins for those that leave (-1, 1)."
+            "softsign, linear, tanh-qB or relu-qB (of 2^B levels). Give --bins for those that "
+            "leave (-1, 1)."
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Initial weights [fan_in]: truncated normal of sd 1/sqrt(fan_in), of "
+            "1/sqrt(fan_out) (fan_out), or as torch.nn.Linear (torch)."
         ),
     ] = None,
     train_fraction: Annotated[
@@ -93,13 +117,25 @@ def run(
     targets: Annotated[
         str | None,
         typer.Option(
-            help="What to train on where labels are soft: their probabilities (soft), or labels "
-            "that each network draws (sampled) [soft]."
+            help="What to train on: the task's labels or, where they are soft, their probabilities "
+            "(soft); labels that each network draws from them (sampled), or from a hat (random) "
+            "[soft]."
         ),
+    ] = None,
+    label_noise: Annotated[
+        float | None,
+        typer.Option(help="Probability to replace a label to train on by another class [0]."),
     ] = None,
     bins: Annotated[str | None, typer.Option(help=f"{_BINS_HELP} [-1:1:50]")] = None,
     checkpoints: Annotated[
-        int | None, typer.Option(help="How many epochs to measure, log-spaced [110].")
+        str | None,
+        typer.Option(help="How many epochs to measure, log-spaced, or which: 0,10,100 [110]."),
+    ] = None,
+    gradients: Annotated[
+        bool | None,
+        typer.Option(
+            "--gradients", help="Measure the statistics of minibatch gradients at each [no]."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Base seed of all random numbers [0].")] = None,
     threads: _Threads = 0,
@@ -124,15 +160,23 @@ def run(
         experiment = load_preset(preset).changed(
             seeds=seeds,
             epochs=epochs,
+            optimizer=optimizer,
             lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            dropout=dropout,
+            temperature=temperature,
             batch_size=batch_size,
             widths=_parse_widths(widths),
             activation=activation,
+            init=init,
             train_fraction=train_fraction,
             information=information,
             targets=targets,
+            label_noise=label_noise,
             bins=bins,
-            checkpoints=checkpoints,
+            checkpoints=_parse_checkpoints(checkpoints),
+            gradients=gradients,
             seed=seed,
         )
         folder = out or Path("runs") / preset
@@ -317,6 +361,18 @@ def _parse_widths(text: str | None) -> tuple[int, ...] | None:
         raise ValueError(f"widths must be like 12-10-7-2; got {text!r}") from None
 
 
+def _parse_checkpoints(text: str | None) -> int | tuple[int, ...] | None:
+    """Read a number of checkpoints, or the epochs themselves where there is a comma."""
+    if text is None:
+        return None
+    try:
+        if "," not in text:
+            return int(text)
+        return tuple(int(part) for part in text.removesuffix(",").split(","))
+    except ValueError:
+        raise ValueError(f"checkpoints must be like 110, or 0,10,100; got {text!r}") from None
+
+
 def _load_activations(
     file: Path, labels: str | None
 ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any] | None]:
@@ -354,6 +410,8 @@ def _report(result: Run, folder: Path) -> None:
     if "gap" in plane:
         _out.print(*bound_tables(plane))
         _say(bound_in_words(plane))
+    if "gradient_snr" in plane:
+        _out.print(gradient_table(plane))
     _say(
         f"\ntraining {result.seconds_training:.1f} s, measuring {result.seconds_measuring:.1f} s; "
         f"saved in {folder}"

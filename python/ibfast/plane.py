@@ -16,7 +16,14 @@ try:
 except ImportError as error:
     raise ImportError('ibfast.plane needs xarray: pip install "ibfast[store]"') from error
 
-__all__ = ["BOUND_VARIABLES", "information_plane", "measure_arrays", "measure_layers", "summary"]
+__all__ = [
+    "BOUND_VARIABLES",
+    "GRADIENT_VARIABLES",
+    "information_plane",
+    "measure_arrays",
+    "measure_layers",
+    "summary",
+]
 
 # name: (long name, units)
 _PER_LAYER = {
@@ -40,6 +47,12 @@ BOUND_VARIABLES = {
     "identified": ("identified", "beta* means something", "1"),
 }
 """name: (field of `ibfast.bottleneck.LayerOptimality`, long name, units)"""
+GRADIENT_VARIABLES = {
+    "gradient_mean": ("norm of the mean minibatch gradient over that of the weights", "nats"),
+    "gradient_sd": ("standard deviation of minibatch gradients over the same", "nats"),
+    "gradient_snr": ("norm of the mean over the standard deviation of gradients", "1"),
+}
+"""name: (long name, units) of what `ibfast.gradients.gradient_statistics` measures."""
 _PER_SEED = {
     "train_accuracy": ("accuracy on the training rows", "1"),
     "test_accuracy": ("accuracy on the other rows, NaN where there are none", "1"),
@@ -214,8 +227,8 @@ def information_plane(
     ----------
     records : mapping of int to mapping of str to array_like
         Per epoch, what `measure_layers` returned; optionally ``train_accuracy``,
-        ``test_accuracy`` and ``loss`` of shape (seeds,), and `BOUND_VARIABLES` of shape
-        (seeds, layers).
+        ``test_accuracy`` and ``loss`` of shape (seeds,), and `BOUND_VARIABLES` and
+        `GRADIENT_VARIABLES` of shape (seeds, layers).
     layers : sequence of str
         Their names; the layer coordinate counts from 1, the names are its attribute ``names``.
     samples : int
@@ -238,7 +251,7 @@ def information_plane(
     if not records:
         raise ValueError("records must hold at least one epoch; got none")
     bound = {name: (long_name, units) for name, (_, long_name, units) in BOUND_VARIABLES.items()}
-    per_layer = {**_PER_LAYER, **bound}
+    per_layer = {**_PER_LAYER, **bound, **GRADIENT_VARIABLES}
     described = {**per_layer, **_PER_SEED}
     epochs = sorted(records)
     variables = {}

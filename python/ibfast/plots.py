@@ -266,7 +266,8 @@ def panel_figure(panel: xr.Dataset) -> Figure:
 def save_figures(plane: xr.Dataset, folder: Path) -> list[Path]:
     """Draw the information plane and the curves against epoch, each as PNG and SVG.
 
-    Where the plane has the information-bottleneck bound, the layers against it are a third figure.
+    Where the plane has the information-bottleneck bound, the layers against it are one more
+    figure; and so are the statistics of gradients.
 
     Parameters
     ----------
@@ -289,6 +290,10 @@ def save_figures(plane: xr.Dataset, folder: Path) -> list[Path]:
         from ibfast.bound_plots import bound_figure
 
         figures["bound"] = bound_figure(plane)
+    if "gradient_snr" in plane:
+        from ibfast.gradient_plots import gradient_figure
+
+        figures["gradients"] = gradient_figure(plane)
     files = []
     # Text stays text in the SVG; the salt makes the same plane the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ibfast"}):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ibfast.train import log_checkpoints
+
 __all__ = ["Experiment", "load_preset", "parse_bins", "preset_names"]
 
 
@@ -38,10 +40,10 @@ class Experiment:
     """How many networks."""
     bins: str
     """As `parse_bins` takes it."""
-    checkpoints: int
-    """How many epochs to measure, evenly spaced in their logarithm."""
-    include: tuple[int, ...]
-    """Epochs to measure in any case; those after the last are left out."""
+    checkpoints: int | tuple[int, ...]
+    """How many epochs to measure, evenly spaced in their logarithm; or which, and no others."""
+    include: tuple[int, ...] = ()
+    """Epochs to measure beside a number of them; those after the last are left out."""
     batch_size: int | None = None
     """Rows per update; all of them by default."""
     seed: int = 0
@@ -51,12 +53,32 @@ class Experiment:
     information: float | None = None
     """I(X;Y) in bits of soft labels p(y|x), with which layers are compared with the bound."""
     targets: str = "soft"
-    """What networks train on where labels are soft: p(y|x) ("soft"), or labels that each draws from
-    it ("sampled")."""
+    """What networks train on: the task's labels or p(y|x) as they are ("soft"), labels that each
+    draws from p(y|x) ("sampled"), or uniform ones ("random"). Information is measured about the
+    task's own in any case; loss and accuracy are of those trained on."""
+    label_noise: float = 0.0
+    """Probability with which a label to train on is replaced by another class."""
+    init: str = "fan_in"
+    """As `ibfast.models.MLP` takes it."""
+    momentum: float = 0.0
+    """This and the next three as `ibfast.train.Trainer` takes them."""
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    temperature: float = 0.0
+    gradients: bool = False
+    """Whether to measure the statistics of minibatch gradients at every checkpoint."""
 
     def __post_init__(self) -> None:
-        if self.targets not in ("soft", "sampled"):
-            raise ValueError(f"targets must be 'soft' or 'sampled'; got {self.targets!r}")
+        if self.targets not in ("soft", "sampled", "random"):
+            raise ValueError(f"targets must be 'soft', 'sampled' or 'random'; got {self.targets!r}")
+        if self.label_noise and self.information is not None and self.targets == "soft":
+            raise ValueError(
+                f"label_noise must be 0 where the targets are soft labels p(y|x), which have none "
+                f"to replace; got {self.label_noise}"
+            )
+        if self.gradients and self.batch_size is None:
+            raise ValueError("gradients need minibatches: batch_size must be given; got None")
+        self.epochs_to_measure()
         if self.information is not None and self.task != "spherical_rule":
             raise ValueError(
                 f"information must be None for the task {self.task}, which has no soft labels; "
@@ -70,11 +92,11 @@ class Experiment:
         """Return the experiment with the options that are not None put in place.
 
         The comparison with published results and the title that names them are dropped if the
-        protocol differs; seeds, epochs and checkpoints are free.
+        protocol differs; seeds, epochs, and what is measured beside and when are free.
         """
         given = {name: value for name, value in options.items() if value is not None}
         other = replace(self, **given)
-        free = {"seeds", "seed", "epochs", "checkpoints"}
+        free = {"seeds", "seed", "epochs", "checkpoints", "gradients"}
         protocol = {f.name for f in fields(self)} - free
         if any(getattr(other, name) != getattr(self, name) for name in protocol):
             widths = "-".join(map(str, other.widths))
@@ -83,6 +105,24 @@ class Experiment:
                 title += f", I(X;Y) = {other.information:g}"
             return replace(other, title=title, reference=None)
         return other
+
+    def epochs_to_measure(self) -> list[int]:
+        """Return the checkpoints, ascending.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or one lies outside the training.
+        """
+        if isinstance(self.checkpoints, int):
+            include = [epoch for epoch in self.include if epoch <= self.epochs]
+            return log_checkpoints(self.epochs, self.checkpoints, include)
+        epochs = sorted(set(self.checkpoints))
+        if not epochs or epochs[0] < 0 or epochs[-1] > self.epochs:
+            raise ValueError(
+                f"checkpoints must be one or more epochs from 0 to {self.epochs}; got {epochs}"
+            )
+        return epochs
 
     @property
     def layers(self) -> list[str]:

@@ -18,13 +18,14 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ibfast import __version__, _core, datasets, plots, store
-from ibfast.experiments.authors import compare_with_authors
+from ibfast.experiments.authors import authors_results, compare_with_authors
 from ibfast.experiments.bound import Bound
 from ibfast.experiments.presets import Experiment, parse_bins
+from ibfast.gradients import gradient_statistics, layer_transitions
 from ibfast.labels import draw_labels
 from ibfast.models import MLP
 from ibfast.plane import information_plane, measure_layers, summary
-from ibfast.train import Trainer, log_checkpoints
+from ibfast.train import Trainer
 
 __all__ = ["Run", "run_experiment"]
 
@@ -44,8 +45,10 @@ class Run:
 
     @property
     def comparison(self) -> xr.Dataset | None:
-        """With the published results, if the experiment has any and there are two seeds."""
+        """With the published results, if the experiment has any, two seeds and their epochs."""
         if self.experiment.reference is None or self.experiment.seeds < 2:
+            return None
+        if not np.isin(authors_results().epoch, self.plane.epoch).any():
             return None
         return compare_with_authors(self.plane)
 
@@ -113,28 +116,26 @@ def _train_and_measure(
     model = MLP(
         experiment.widths,
         activation=experiment.activation,
+        init=experiment.init,
         seeds=experiment.seeds,
         seed=experiment.seed,
     )
-    labels, targets, bound = rule, rule, None
+    labels, bound = rule, None
     if experiment.information is not None:
-        labels = targets = np.stack([1 - rule, rule], axis=1)
+        labels = np.stack([1 - rule, rule], axis=1)
         bound = Bound(rule, threads)
-        if experiment.targets == "sampled":
-            targets = draw_labels(model, labels, "sampled")
     trainer = Trainer(
         model,
         inputs,
-        targets,
+        _targets(experiment, model, labels),
         optimizer=experiment.optimizer,
         lr=experiment.lr,
         batch_size=experiment.batch_size,
         train_fraction=experiment.train_fraction,
-    )
-    checkpoints = log_checkpoints(
-        experiment.epochs,
-        experiment.checkpoints,
-        [epoch for epoch in experiment.include if epoch <= experiment.epochs],
+        momentum=experiment.momentum,
+        weight_decay=experiment.weight_decay,
+        dropout=experiment.dropout,
+        temperature=experiment.temperature,
     )
     bins = parse_bins(experiment.bins)
     records: dict[int, dict[str, ArrayLike]] = {}
@@ -155,6 +156,8 @@ def _train_and_measure(
         )
         if bound is not None:
             measured |= bound.measure([a.numpy() for a in layers], bins)
+        if experiment.gradients:
+            measured |= gradient_statistics(trainer)
         parameters[epoch] = {k: p.numpy().copy() for k, p in model.parameters().items()}
         records[epoch] = {
             **measured,
@@ -168,7 +171,7 @@ def _train_and_measure(
     start = perf_counter()
     with _torch_threads(threads):
         try:
-            trainer.run(experiment.epochs, checkpoints, measure, on_epoch)
+            trainer.run(experiment.epochs, experiment.epochs_to_measure(), measure, on_epoch)
         except KeyboardInterrupt:
             if not records:
                 raise
@@ -191,7 +194,7 @@ def _train_and_measure(
     )
     if bound is not None:
         plane = plane.merge(bound.lines())
-    names = parameters[0]
+    names = parameters[int(plane.epoch[0])]
     return Run(
         experiment,
         plane,
@@ -203,6 +206,14 @@ def _train_and_measure(
             **{name: np.stack([parameters[int(e)][name] for e in plane.epoch]) for name in names},
         },
     )
+
+
+def _targets(experiment: Experiment, model: MLP, labels: NDArray[Any]) -> NDArray[Any]:
+    """Return what the networks train on."""
+    if experiment.targets == "soft" and not experiment.label_noise:
+        return labels
+    kind = "exact" if experiment.targets == "soft" else experiment.targets
+    return draw_labels(model, labels, kind, label_noise=experiment.label_noise)
 
 
 def _write(run: Run, folder: Path) -> None:
@@ -223,6 +234,11 @@ def _write(run: Run, folder: Path) -> None:
     }
     if run.comparison is not None:
         info["comparison"] = _as_lists(run.comparison)
+    if run.experiment.gradients:
+        info["transitions"] = [
+            one and {name: getattr(one, name) for name in ("epoch", "interval", "found", "factor")}
+            for one in layer_transitions(run.plane)
+        ]
     store.save_info(folder, info)
 
 
