@@ -39,7 +39,8 @@ def test_help_names_every_command_and_option():
     text = call("run", "--help").stdout
     options = (
         "seeds epochs lr batch-size widths activation train-fraction bins checkpoints seed "
-        "threads out overwrite quiet"
+        "threads out overwrite quiet optimizer momentum weight-decay dropout temperature init "
+        "targets label-noise gradients"
     )
     assert all(f"--{option}" in text for option in options.split())
     assert "[12-10-7-5-4-4-3-2]" in text
@@ -71,6 +72,26 @@ def test_run_takes_every_option(tmp_path):
     assert asked.items() <= info["experiment"].items()
 
 
+def test_run_takes_every_option_of_training(tmp_path):
+    options = (
+        "--seeds 1 --epochs 3 --widths 12-4-2 --optimizer sgd --momentum 0.5 --weight-decay 0.01 "
+        "--dropout 0.1 --init fan_out --targets sampled --label-noise 0.1 --checkpoints 0,2 "
+        "--batch-size 2000 --gradients --quiet"
+    )
+    call("run", *options.split(), "--out", tmp_path / "run")
+    plane, info = store.open_run(tmp_path / "run")
+    assert plane.epoch.values.tolist() == [0, 2]
+    asked = {"optimizer": "sgd", "momentum": 0.5, "weight_decay": 0.01, "dropout": 0.1}
+    asked |= {"init": "fan_out", "targets": "sampled", "label_noise": 0.1, "checkpoints": [0, 2]}
+    asked |= {"gradients": True}
+    assert asked.items() <= info["experiment"].items()
+    options = "--seeds 1 --epochs 3 --widths 12-2 --optimizer sgd --temperature 1e-3 --quiet"
+    call("run", *options.split(), "--checkpoints", "2,", "--out", tmp_path / "other")
+    plane, info = store.open_run(tmp_path / "other")
+    assert plane.epoch.values.tolist() == [2]
+    assert info["experiment"]["temperature"] == 1e-3
+
+
 def test_run_goes_to_runs_by_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call("run", "--seeds", 1, "--epochs", 1, "--widths", "12,2", "--quiet")
@@ -91,6 +112,9 @@ def test_run_asks_for_overwrite(tmp_path):
         (["--widths", "12-x-2"], "ibfast: widths must be like 12-10-7-2; got '12-x-2'"),
         (["--widths", "11-2"], r"ibfast: inputs must have shape \(n, 11\)"),
         (["--bins", "0"], "ibfast: bins must be a number such as 30"),
+        (["--checkpoints", "0;1"], "ibfast: checkpoints must be like 110, or 0,10,100; got '0;1'"),
+        (["--checkpoints", "0,10000"], "ibfast: checkpoints must be one or more epochs from 0 to"),
+        (["--momentum", "0.9"], "ibfast: momentum must be 0 unless optimizer is 'sgd'"),
         (["--lr", "-1"], "ibfast: lr must be positive"),
         (["--seeds", "0"], "ibfast: seeds must be at least 1"),
         (["--activation", "step"], "ibfast: activation must be one of tanh"),
@@ -216,6 +240,9 @@ def test_info():
     [
         ("typer", "ibfast.cli", r'the command line needs: pip install "ibfast\[run\]"'),
         ("torch", "ibfast.models", r'needs torch: pip install "ibfast\[torch\]"'),
+        ("torch", "ibfast.labels", r'needs torch: pip install "ibfast\[torch\]"'),
+        ("torch", "ibfast.activations", r'needs torch: pip install "ibfast\[torch\]"'),
+        ("matplotlib", "ibfast.gradient_plots", r'needs matplotlib: pip install "ibfast\[plot\]"'),
         ("torch", "ibfast.train", r'needs torch: pip install "ibfast\[torch\]"'),
         ("xarray", "ibfast.plane", r'needs xarray: pip install "ibfast\[store\]"'),
         ("zarr", "ibfast.store", r'needs xarray and zarr: pip install "ibfast\[store\]"'),

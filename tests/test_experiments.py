@@ -46,6 +46,15 @@ def test_every_preset_loads_and_goes_through_json():
         assert Experiment(**lists) == experiment
 
 
+def test_the_presets_with_minibatches():
+    minibatch, phases = load_preset("szt-minibatch"), load_preset("phases")
+    assert (minibatch.batch_size, minibatch.train_fraction, minibatch.lr) == (256, 0.8, 2e-4)
+    assert (minibatch.optimizer, minibatch.reference) == ("adam", None)
+    assert phases.gradients
+    differ = {"name", "title", "source", "gradients"}
+    assert {k for k, v in phases.as_dict().items() if v != minibatch.as_dict()[k]} == differ
+
+
 def test_options_that_are_none_change_nothing():
     szt = load_preset("szt")
     assert szt.changed(lr=None, seeds=None) == szt
@@ -54,11 +63,87 @@ def test_options_that_are_none_change_nothing():
 def test_another_protocol_is_not_compared():
     szt = load_preset("szt")
     assert szt.changed(seeds=3, epochs=5, checkpoints=7, seed=9).reference == "szt_authors"
-    for option in ({"lr": 0.1}, {"bins": "30"}, {"batch_size": 9}, {"widths": (12, 2)}):
+    assert szt.changed(checkpoints=(0, 200)).reference == "szt_authors"
+    for option in (
+        {"lr": 0.1},
+        {"bins": "30"},
+        {"batch_size": 9},
+        {"widths": (12, 2)},
+        {"init": "fan_out"},
+        {"optimizer": "sgd"},
+        {"momentum": 0.5},
+        {"weight_decay": 0.1},
+        {"dropout": 0.1},
+        {"temperature": 0.1},
+        {"label_noise": 0.1},
+        {"targets": "random"},
+    ):
         assert szt.changed(**option).reference is None
     other = szt.changed(activation="relu", widths=(12, 4, 2))
     assert other.title == "Information plane, relu 12-4-2"
     assert szt.changed(epochs=5).title == szt.title
+
+
+def test_checkpoints_by_number_and_by_list():
+    szt = load_preset("szt")
+    assert {0, 200, 1002, 3998, 9998, 9999} <= set(szt.epochs_to_measure())
+    assert toy(checkpoints=2).epochs_to_measure() == [0, 12]
+    assert toy(checkpoints=(7, 0, 7)).epochs_to_measure() == [0, 7]
+    run = run_experiment(toy(checkpoints=(3, 5), widths=(12, 4, 2)))
+    assert run.plane.epoch.values.tolist() == run.parameters["epoch"].tolist() == [3, 5]
+
+
+def test_without_the_authors_epochs_there_is_no_comparison():
+    assert run_experiment(toy(checkpoints=(3,), epochs=3), threads=1).comparison is None
+    run = run_experiment(toy(checkpoints=(0, 3), epochs=3), threads=1)
+    assert run.comparison.epoch.values.tolist() == [0]
+
+
+@pytest.mark.parametrize("checkpoints", [(), (0, 13), (-1, 5)])
+def test_checkpoints_outside_the_training(checkpoints):
+    with pytest.raises(ValueError, match="checkpoints must be one or more epochs from 0 to 12"):
+        toy(checkpoints=checkpoints)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"init": "torch"},
+        {"init": "fan_out"},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"weight_decay": 0.1},
+        {"dropout": 0.5},
+        {"optimizer": "sgd", "temperature": 1e-4},
+        {"label_noise": 0.3},
+        {"targets": "random"},
+        {"activation": "tanh-q4"},
+    ],
+)
+def test_every_option_of_training_is_passed_on(options):
+    small = {"widths": (12, 4, 2), "epochs": 2, "lr": 0.05}
+    plain = toy(**small, optimizer=options.get("optimizer"))
+    run, other = (run_experiment(e, threads=1) for e in (plain.changed(**options), plain))
+    assert not np.array_equal(run.parameters["weight_1"][-1], other.parameters["weight_1"][-1])
+    assert other.experiment.optimizer == run.experiment.optimizer
+    asked = json.loads(run.plane.attrs["configuration"])
+    assert options.items() <= asked.items()
+
+
+def test_labels_to_train_on_are_not_those_that_are_measured():
+    plain, random = (
+        run_experiment(toy(targets=targets, epochs=1, widths=(12, 4, 2)), threads=1)
+        for targets in ("soft", "random")
+    )
+    assert plain.plane.i_ty.sel(epoch=0).equals(random.plane.i_ty.sel(epoch=0))
+    assert not plain.plane.loss.sel(epoch=0).equals(random.plane.loss.sel(epoch=0))
+
+
+def test_hard_labels_are_their_own_samples():
+    soft, sampled = (
+        run_experiment(toy(targets=targets, epochs=1, widths=(12, 4, 2)), threads=1)
+        for targets in ("soft", "sampled")
+    )
+    assert soft.plane.equals(sampled.plane)
 
 
 @pytest.mark.parametrize(("text", "bins"), [("30", 30), ("1", 1), ("-1:1:3", [-1, 0, 1])])
@@ -79,6 +164,8 @@ def test_bad_preset_and_seeds():
         load_preset("x")
     with pytest.raises(ValueError, match="seeds must be at least 1; got 0"):
         toy(seeds=0)
+    with pytest.raises(ValueError, match="gradients need minibatches: batch_size must be given"):
+        toy(gradients=True)
     with pytest.raises(ValueError, match="threads must not be negative; got -1"):
         run_experiment(toy(), threads=-1)
 

@@ -319,10 +319,3 @@ def test_the_command_line(tmp_path):
     refused = CliRunner().invoke(cli.app, ["run", "--gradients", "--out", str(tmp_path / "no")])
     assert refused.exit_code == 2
     assert "gradients need minibatches: batch_size must be given; got None" in refused.output
-
-
-def test_too_few_checkpoints_for_a_transition(tmp_path):
-    experiment = toy(epochs=1)
-    run = run_experiment(experiment, tmp_path / "run")
-    assert store.open_run(tmp_path / "run")[1]["transitions"] == [None] * 3
-    assert run.plane.epoch.values.tolist() == [0, 1]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
 from ibfast.models import MLP, seed_generator
+
+try:
+    import torch
+    from torch import Tensor
+except ImportError as error:
+    raise ImportError('ibfast.train needs torch: pip install "ibfast[torch]"') from error
+
+__all__ = ["DropoutMasks", "WeightNoise"]
 
 
 class DropoutMasks:
