@@ -137,6 +137,7 @@ class Trainer:
         self._is_train.scatter_(1, self.train_rows, True)
 
         self._orders = [seed_generator(model.seed, m, 2) for m in model.members]
+        self._order, self._rows = torch.empty(2, *self.train_rows.shape, dtype=torch.int64)
         self._x, self._t = (
             torch.empty(*self.train_rows.shape, table.shape[-1], dtype=model.theta.dtype)
             for table in (self._inputs, self._targets)
@@ -227,8 +228,9 @@ class Trainer:
             yield self._x.mT, self._t.mT
             return
         n = self.train_rows.shape[1]
-        order = torch.stack([torch.randperm(n, generator=g) for g in self._orders])
-        self._load(self.train_rows.gather(1, order))
+        for order, generator in zip(self._order, self._orders, strict=True):
+            torch.randperm(n, generator=generator, out=order)
+        self._load(torch.gather(self.train_rows, 1, self._order, out=self._rows))
         for start in range(0, n, self.batch_size):
             batch = slice(start, start + self.batch_size)
             yield self._x[:, batch].mT, self._t[:, batch].mT
