@@ -290,6 +290,7 @@ def test_labels_of_each_seed_s_own(options):
         ({"weight_decay": float("nan")}, "weight_decay must be finite and not negative; got nan"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1; got 1.0"),
         ({"dropout": -0.1}, "dropout must be at least 0 and below 1"),
+        ({"dropout": 0.5}, "dropout must be 0 for a model without hidden layers; got 0.5"),
         ({"temperature": 1.0}, "temperature must be 0 unless optimizer is 'sgd' .* with 'adam'"),
         (
             {"temperature": 1.0, "optimizer": "sgd", "momentum": 0.5},

@@ -118,7 +118,7 @@ def run(
         str | None,
         typer.Option(
             help="What to train on: the task's labels or, where they are soft, their probabilities "
-            "(soft); labels that each network draws from them (sampled), or from a hat (random) "
+            "(soft); labels that each network draws from them (sampled), or uniformly (random) "
             "[soft]."
         ),
     ] = None,
@@ -152,7 +152,8 @@ def run(
     with xarray), checkpoints/ (weights) and figures/ (PNG and SVG). Ctrl-C keeps what there is.
 
     The preset bound has soft labels p(y|x): each layer is held against the information-bottleneck
-    bound at every checkpoint.
+    bound at every checkpoint. The preset phases shows where minibatch gradients turn from drift to
+    diffusion.
     """
     with _one_line_errors():
         from ibfast.experiments import load_preset, run_experiment

@@ -84,8 +84,6 @@ class MLP:
         Per layer, of shapes ``(seeds, out, in)`` and ``(seeds, out, 1)``.
     grad_weights, grad_biases : list of Tensor
         The same views of ``theta.grad``.
-    activation : Activation
-        Of the hidden layers.
 
     Raises
     ------
@@ -113,13 +111,13 @@ class MLP:
         self.widths = tuple(widths)
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise ValueError(f"widths must be two or more positive numbers; got {self.widths}")
-        self.activation = make_activation(activation)
+        self._activation = make_activation(activation)
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}; got {init!r}")
         self.members = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
         if not self.members or len(set(self.members)) < len(self.members):
             raise ValueError(f"seeds must be one or more different numbers; got {seeds}")
-        self.seed = seed
+        self.activation, self.seed = activation, seed
 
         self._shapes = [(o, i) for i, o in zip(self.widths, self.widths[1:], strict=False)]
         size = len(self.members) * sum(o * i + o for o, i in self._shapes)
@@ -175,7 +173,7 @@ class MLP:
             if layer == len(self.weights) - 1:
                 torch.softmax(z, 1, out=a)
                 break
-            self.activation.forward(z, a)
+            self._activation.forward(z, a)
             below = torch.mul(a, masks[layer], out=passed[layer]) if masks else a
         return memory.a
 
@@ -216,13 +214,13 @@ class MLP:
                 torch.bmm(self.weights[layer].mT, above, out=delta)
                 if masks:
                     delta.mul_(masks[layer - 1])
-                self.activation.backward(delta, memory.z[layer - 1], memory.a[layer - 1])
+                self._activation.backward(delta, memory.z[layer - 1], memory.a[layer - 1])
 
     def _memory_for(self, n: int) -> _Memory:
         if n not in self._memory:
             self._memory[n] = _Memory(
                 (len(self.members), self.widths[1:], n),
-                in_place=self.activation.in_place,
+                in_place=self._activation.in_place,
                 dtype=self.theta.dtype,
             )
         return self._memory[n]

@@ -116,6 +116,8 @@ class Trainer:
             raise ValueError(f"temperature must be finite and not negative; got {temperature}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1; got {dropout}")
+        if dropout and len(model.widths) == 2:
+            raise ValueError(f"dropout must be 0 for a model without hidden layers; got {dropout}")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {batch_size}")
         self.model, self.batch_size = model, batch_size
