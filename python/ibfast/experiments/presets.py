@@ -22,7 +22,9 @@ class Experiment:
     Raises
     ------
     ValueError
-        If there are no seeds, or the bins are not understood.
+        If there are no seeds, the bins are not understood, a checkpoint lies outside the training,
+        the targets are unknown, there are no hard labels to replace by noise, or gradients are to
+        be measured without minibatches.
     """
 
     name: str
