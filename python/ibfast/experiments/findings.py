@@ -1,0 +1,162 @@
+"""Verdicts on the claims of the paper and of its critics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from ibfast.experiments.claims import CLAIMS, Claim, Criterion
+from ibfast.experiments.statistics import t_interval
+
+__all__ = ["Finding", "Value", "judge", "needed_variants", "to_json", "to_markdown"]
+
+Verdict = Literal["supported", "not supported", "mixed"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A criterion's number, its 95 % interval over networks, and what follows."""
+
+    criterion: Criterion
+    value: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Supported or not where the whole interval lies on one side of the threshold."""
+        above = self.criterion.relation == ">"
+        inner, outer = (self.low, self.high) if above else (-self.high, -self.low)
+        threshold = self.criterion.threshold if above else -self.criterion.threshold
+        if inner > threshold:
+            return "supported"
+        return "not supported" if outer <= threshold else "mixed"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim and what was found."""
+
+    claim: Claim
+    values: tuple[Value, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of all criteria where they agree, else mixed."""
+        verdicts = {value.verdict for value in self.values}
+        return verdicts.pop() if len(verdicts) == 1 else "mixed"
+
+
+def needed_variants(claims: Iterable[Claim] = CLAIMS) -> list[str]:
+    """Full names of the variants that the claims need, each once."""
+    return list(dict.fromkeys(name for claim in claims for name in claim.variants))
+
+
+def judge(planes: Mapping[str, xr.Dataset], claims: Iterable[Claim] = CLAIMS) -> list[Finding]:
+    """Measure every criterion of the claims.
+
+    Parameters
+    ----------
+    planes : mapping of str to xarray.Dataset
+        By the full name of the variant, all that the claims need.
+    claims : iterable of Claim
+
+    Returns
+    -------
+    list of Finding
+
+    Raises
+    ------
+    ValueError
+        A variant is missing.
+    """
+    claims = list(claims)
+    missing = [name for name in needed_variants(claims) if name not in planes]
+    if missing:
+        raise ValueError(f"planes: {', '.join(missing)} missing; expected all that the claims need")
+    return [
+        Finding(claim, tuple(_value(criterion, planes) for criterion in claim.criteria))
+        for claim in claims
+    ]
+
+
+def _value(criterion: Criterion, planes: Mapping[str, xr.Dataset]) -> Value:
+    found = criterion.measure(planes)
+    value, low, high = found if isinstance(found, tuple) else t_interval(np.asarray(found))
+    return Value(criterion, float(value), float(low), float(high))
+
+
+def to_json(findings: Iterable[Finding], about: Mapping[str, Any]) -> str:
+    """Everything as JSON; numbers that are not finite are null."""
+
+    def number(x: float) -> float | None:
+        return x if np.isfinite(x) else None
+
+    entries = [
+        {
+            "claim": f.claim.name,
+            "statement": f.claim.statement,
+            "source": f.claim.source,
+            "verdict": f.verdict,
+            "variants": list(f.claim.variants),
+            "criteria": [
+                {
+                    "statistic": v.criterion.statistic,
+                    "units": v.criterion.units,
+                    "threshold": f"{v.criterion.relation} {v.criterion.threshold:g}",
+                    "value": number(v.value),
+                    "low": number(v.low),
+                    "high": number(v.high),
+                    "verdict": v.verdict,
+                }
+                for v in f.values
+            ],
+            "what_would_change_it": f.claim.change,
+        }
+        for f in findings
+    ]
+    return json.dumps({**about, "findings": entries}, indent=2, allow_nan=False) + "\n"
+
+
+def to_markdown(findings: Iterable[Finding], about: Mapping[str, Any], *, quick: bool) -> str:
+    """A section for each claim, with a table of its criteria."""
+    mark = " (quick)" if quick else ""
+    lines = [f"# Findings{mark}", ""]
+    lines += [f"- {key}: {value}" for key, value in about.items()]
+    findings = list(findings)
+    lines += ["", "| claim | verdict |", "| --- | --- |"]
+    lines += [f"| {f.claim.statement} | {f.verdict}{mark} |" for f in findings]
+    for f in findings:
+        lines += [
+            "",
+            f"## {f.claim.name}: {f.verdict}{mark}",
+            "",
+            f"{f.claim.statement} *({f.claim.source})*",
+            "",
+            "| statistic | value | 95 % interval | supported if | verdict |",
+            "| --- | ---: | ---: | ---: | --- |",
+        ]
+        for v in f.values:
+            c = v.criterion
+            units = "" if c.units == "1" else f" {c.units}"
+            lines.append(
+                f"| {c.statistic} | {v.value:.3g}{units} | {v.low:.3g} to {v.high:.3g} "
+                f"| {c.relation} {c.threshold:g} | {v.verdict}{mark} |"
+            )
+        lines += ["", f"What would change it: {f.claim.change}"]
+        lines += ["", f"![{f.claim.name}](figures/{f.claim.name}.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def write(findings: list[Finding], about: Mapping[str, Any], folder: Path, *, quick: bool) -> None:
+    """Write ``findings.json`` and ``findings.md``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "findings.json").write_text(to_json(findings, about), encoding="utf-8")
+    text = to_markdown(findings, about, quick=quick)
+    (folder / "findings.md").write_text(text, encoding="utf-8")
