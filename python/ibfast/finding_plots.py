@@ -47,7 +47,8 @@ def finding_figure(finding: Finding, planes: Mapping[str, xr.Dataset], note: str
     figure = Figure(
         figsize=(1.5 + 2.9 * columns, 5.6 + 0.75 * len(finding.values)), layout="constrained"
     )
-    top, bottom = figure.subfigures(2, 1, height_ratios=[5.6, 0.75 * len(finding.values)])
+    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[5.6, 0.75 * len(finding.values)])
+    top, bottom = parts[:, 0]
     axes = top.subplots(2, columns, squeeze=False, sharex="col")
     for column in range(columns):
         for row, variable in enumerate(("i_xt", "i_ty")):

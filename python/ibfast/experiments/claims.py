@@ -252,7 +252,7 @@ CLAIMS: tuple[Claim, ...] = (
                 _of("noise/random", st.compression),
             ),
         ),
-        "Compression only where there is noise, and generalisation only where there is compression.",
+        "Compression only where there is noise, and generalisation only with compression.",
     ),
     Claim(
         "depth",
