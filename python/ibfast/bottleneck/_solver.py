@@ -21,11 +21,14 @@ from ibfast.bottleneck._source import Source
 __all__ = ["LOG_ZERO", "Clusters", "Solution", "Solver", "log2"]
 
 _Array = NDArray[np.float64]
+_Encoded = tuple[_Array, _Array, _Array, float]
 
 LOG_ZERO = -1e300  # as in the kernel: 0 times it is 0
 _LEAST = 1e-14  # bits of F that are worth another cluster
 _GAIN = 1e-12  # of a cluster that is worth adding, beside 1
 _ROUGH = 1e-4  # residual and gain while clusters are still to come
+_GREATEST = 1000.0  # exponent of 2, as in the kernel
+_TINY = 1e-100  # probabilities that count as 0
 _STARTS = 256  # decoders from which the greatest gain is looked for
 
 
@@ -73,16 +76,19 @@ class Solver:
     def __init__(self, source: Source, most: int, tolerance: float, threads: int) -> None:
         self.source, self.most = source, most
         self._tolerance, self._threads = tolerance, threads
-        self._log_rows = log2(source.p_y_given_x)
-        points = source.p_y_given_x
+        # As zeros in the kernel: decoders would be too small for it.
+        self._rows = np.where(source.p_y_given_x < _TINY, 0.0, source.p_y_given_x)
+        self._p_x = np.where(source.p_x < _TINY, 0.0, source.p_x)
+        self._p_y = self._p_x @ self._rows
+        points = self._rows
         if len(points) > _STARTS:
             points = points[np.linspace(0, len(points) - 1, _STARTS).round().astype(int)]
         # A little of p(y) keeps every start in reach of the rest.
-        self._starts = 0.999 * points + 0.001 * source.p_y
+        self._starts = 0.999 * points + 0.001 * self._p_y
 
     def trivial(self) -> Clusters:
         """One cluster for all inputs."""
-        return Clusters(np.zeros(1), log2(self.source.p_y)[None])
+        return Clusters(np.zeros(1), log2(self._p_y)[None])
 
     def solve(self, beta: float, start: Clusters) -> Solution:
         """Climb from `start`, and on from better clusters while there are some."""
@@ -92,9 +98,9 @@ class Solver:
         for round_ in range(60):
             rough = rough and round_ < 30
             tolerance, least = (_ROUGH, _ROUGH) if rough else (self._tolerance, _GAIN)
-            log_q, log_r, f, residual, steps = _core.bottleneck_climb(
-                self.source.p_y_given_x,
-                self.source.p_x,
+            log_q, log_r, _, residual, steps = _core.bottleneck_climb(
+                self._rows,
+                self._p_x,
                 clusters.log_q,
                 clusters.log_r,
                 beta,
@@ -104,9 +110,10 @@ class Solver:
             )
             clusters = Clusters(log_q, log_r)
             iterations += steps
-            more, gain = self._better(beta, clusters, least)
+            encoded = self.encode(beta, clusters)
+            more, gain = self._better(beta, clusters, encoded, least)
             if not rough:
-                now = self._solution(beta, clusters, f, residual, gain)
+                now = self._solution(beta, clusters, encoded, residual, gain)
                 if best is not None and now.objective >= best.objective - _LEAST * (1 + beta):
                     break
                 best = now
@@ -117,35 +124,40 @@ class Solver:
         assert best is not None
         return replace(best, iterations=iterations)
 
-    def encode(self, beta: float, c: Clusters) -> tuple[_Array, _Array, _Array, float]:
+    def encode(self, beta: float, c: Clusters) -> _Encoded:
         """q(t|x) of the classes (m, n), log2 of the sums in F (m,), q(y,t) (k, n), and F."""
-        s = self.source
-        return _core.bottleneck_encode(s.p_y_given_x, s.p_x, c.log_q, c.log_r, beta, self._threads)
+        return _core.bottleneck_encode(
+            self._rows, self._p_x, c.log_q, c.log_r, beta, self._threads
+        )
 
     def _solution(
-        self, beta: float, c: Clusters, f: float, residual: float, gain: float
+        self, beta: float, c: Clusters, encoded: _Encoded, residual: float, gain: float
     ) -> Solution:
-        q, r = np.exp2(c.log_q), np.exp2(c.log_r)
-        terms = np.where(r > 0, r * (c.log_r - log2(self.source.p_y)), 0.0)
-        objective = -f - beta * self.source.h_y
-        relevance = float(q @ terms.sum(axis=1))
+        """What the encoder reaches, from itself: its clusters are known to the residual alone."""
+        q, _, joint, _ = encoded
+        p_t, p_y = joint.sum(axis=0), joint.sum(axis=1)
+        rate = float(self._p_x @ _plogp(q).sum(axis=1) - _plogp(p_t).sum())
+        relevance = float(_plogp(joint).sum() - _plogp(p_t).sum() - _plogp(p_y).sum())
+        rate, relevance = max(0.0, rate), max(0.0, relevance)
         return Solution(
             beta=beta,
             clusters=c,
-            rate=max(0.0, objective + beta * relevance),
-            relevance=max(0.0, relevance),
-            objective=objective,
+            rate=rate,
+            relevance=relevance,
+            objective=rate - beta * relevance,
             residual=residual,
             gap=max(0.0, float(np.log2(gain))),
             iterations=0,
         )
 
-    def _better(self, beta: float, c: Clusters, least: float) -> tuple[Clusters | None, float]:
+    def _better(
+        self, beta: float, c: Clusters, encoded: _Encoded, least: float
+    ) -> tuple[Clusters | None, float]:
         """Clusters with a greater F, if there are any, and the greatest gain D that was found.
 
         Gains that exceed 1 by no more than `least` do not count.
         """
-        q, log_sum, joint, _ = self.encode(beta, c)
+        q, log_sum, joint, _ = encoded
         decoders, gains = self._greatest_gains(beta, log_sum, 4 if least == _ROUGH else 12)
         gain = float(gains.max(initial=1.0))
         if len(c) >= self.most:
@@ -163,9 +175,8 @@ class Solver:
 
     def _gains(self, beta: float, decoders: _Array, log_sum: _Array) -> _Array:
         """Sum over x of p(x,y) 2^(...) of each decoder; shape (k, n), whose sums over y are D."""
-        s = self.source
         return _core.bottleneck_gains(
-            s.p_y_given_x, s.p_x, log2(decoders), log_sum, beta, self._threads
+            self._rows, self._p_x, log2(decoders), log_sum, beta, self._threads
         )
 
     def _greatest_gains(self, beta: float, log_sum: _Array, steps: int) -> tuple[_Array, _Array]:
@@ -180,7 +191,7 @@ class Solver:
             if step == 2 and len(gains) > 64:  # the best alone go on
                 joint = joint[:, np.argsort(-gains)[:64]]
                 gains = joint.sum(axis=0)
-            decoders = (joint / gains).T
+            decoders = (joint / np.where(gains > 0, gains, 1.0)).T
         order = np.argsort(-gains)
         decoders, gains = decoders[order], gains[order]
         kept: list[int] = []
@@ -197,8 +208,9 @@ class Solver:
             return None
         share = np.exp2(-np.arange(1.0, 30.0, 0.5))[:, None]
         log_r = log2(new)
-        ratio = np.exp2(beta * self.source.p_y_given_x @ log_r.T - log_sum[:, None]).mean(axis=1)
-        f = np.log2(1 - share + share * ratio) @ self.source.p_x
+        exponent = beta * self._rows @ log_r.T - log_sum[:, None]
+        ratio = np.exp2(np.minimum(exponent, _GREATEST)).mean(axis=1)
+        f = np.log2(1 - share + share * ratio) @ self._p_x
         best = int(f.argmax())
         if f[best] <= _LEAST:
             return None
@@ -217,12 +229,11 @@ class Solver:
         The curvature of D at r_t is beta times the covariance of p(y|x) within the cluster in the
         metric of r_t, less 1.
         """
-        s = self.source
-        k = s.p_y_given_x.shape[1]
+        k = self._rows.shape[1]
         r = (joint / joint.sum(axis=0)).T
         scale = np.where(r > 0, 1 / np.sqrt(np.where(r > 0, r, 1.0)), 0.0)
-        inside = s.p_x[:, None] * q / joint.sum(axis=0)
-        products = (s.p_y_given_x[:, :, None] * s.p_y_given_x[:, None, :]).reshape(-1, k * k)
+        inside = self._p_x[:, None] * q / joint.sum(axis=0)
+        products = (self._rows[:, :, None] * self._rows[:, None, :]).reshape(-1, k * k)
         second = (inside.T @ products).reshape(-1, k, k) - r[:, :, None] * r[:, None, :]
         values, vectors = np.linalg.eigh(beta * second * scale[:, :, None] * scale[:, None, :])
         f_best, best = _LEAST, None
@@ -234,10 +245,9 @@ class Solver:
                 [r[t] + length[:, None] * direction, r[t] - length[:, None] * direction]
             )
             log_pair = log2(pair)
-            terms = np.exp2(
-                beta * np.einsum("xy,sly->slx", s.p_y_given_x, log_pair) + c.log_q[t] - log_sum
-            )
-            f = np.log2(1 - q[:, t] + terms.mean(axis=0)) @ s.p_x
+            exponent = beta * np.einsum("xy,sly->slx", self._rows, log_pair) + c.log_q[t] - log_sum
+            terms = np.exp2(np.minimum(exponent, _GREATEST))
+            f = np.log2(np.maximum(1 - q[:, t] + terms.mean(axis=0), 1e-300)) @ self._p_x
             i = int(f.argmax())
             if f[i] > f_best:
                 f_best = f[i]
@@ -251,3 +261,7 @@ class Solver:
 def log2(p: _Array) -> _Array:
     """log2, with `LOG_ZERO` for that of 0."""
     return np.log2(p, out=np.full(p.shape, LOG_ZERO), where=p > 0)
+
+
+def _plogp(p: _Array) -> _Array:
+    return p * log2(p)
