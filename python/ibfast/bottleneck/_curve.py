@@ -22,6 +22,7 @@ __all__ = ["IBCurve", "ib_curve"]
 
 _Array = NDArray[np.float64]
 _SURE = 1e-9  # bits of the Lagrangian
+_CONVERGED = 1e-9  # change of q(t|x)
 _MOST_POINTS = 1000
 
 
@@ -45,7 +46,9 @@ class IBCurve:
         The objective of no encoder, of whatever size, is lower by more than this: 0 for a proven
         optimum.
     sure : ndarray of bool, shape (b,)
-        Where `gap` is below 1e-9 bit. Elsewhere the clusters allowed were too few.
+        Where `gap` is below 1e-9 bit, and `residual` at most `tolerance` or 1e-9. Elsewhere the
+        clusters allowed were too few, or the problem is as good as flat: just above beta = 1 with
+        labels that are nearly a function of the input, inputs with p(x) below 1e-12.
     iterations : ndarray of int64, shape (b,)
     """
 
@@ -87,7 +90,7 @@ class IBCurve:
             "n_clusters": ("clusters", "1"),
             "residual": ("greatest change of q(t|x) in an iteration", "1"),
             "gap": ("by how much at most another encoder is better", self.units),
-            "sure": ("gap below 1e-9 bit", "1"),
+            "sure": ("gap below 1e-9 bit, and converged", "1"),
             "iterations": ("iterations", "1"),
         }
         return xr.Dataset(
@@ -299,7 +302,7 @@ def ib_curve(
     def column(name: str, scale: float = 1.0) -> _Array:
         return np.array([getattr(s, name) for s in solutions], dtype=np.float64) * scale
 
-    gap = column("gap")
+    gap, residual = column("gap"), column("residual")
     return IBCurve(
         source=source,
         units=units,
@@ -308,9 +311,9 @@ def ib_curve(
         relevance=column("relevance", unit),
         objective=column("objective", unit),
         n_clusters=np.array([len(s.clusters) for s in solutions]),
-        residual=column("residual"),
+        residual=residual,
         gap=gap * unit,
-        sure=gap < _SURE,
+        sure=(gap < _SURE) & (residual <= max(tolerance, _CONVERGED)),
         iterations=column("iterations").astype(np.int64),
         _clusters=tuple(s.clusters for s in solutions),
         _solver=solver,

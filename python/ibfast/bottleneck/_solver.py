@@ -206,7 +206,7 @@ class Solver:
         """With a share of new decoders, the share being the best of a ladder; by how much F grows."""
         if not len(new):
             return None
-        share = np.exp2(-np.arange(1.0, 30.0, 0.5))[:, None]
+        share = np.exp2(-np.concatenate([np.arange(1.0, 20.0, 0.5), np.arange(20.0, 52.0)]))[:, None]
         log_r = log2(new)
         exponent = beta * self._rows @ log_r.T - log_sum[:, None]
         ratio = np.exp2(np.minimum(exponent, _GREATEST)).mean(axis=1)
