@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ibfast._arrays import Units, as_values, check_count, check_threads, check_units
 from ibfast.bottleneck._critical import CriticalBetas, critical_betas
-from ibfast.bottleneck._solver import LOG_ZERO, Clusters, Solution, Solver
+from ibfast.bottleneck._solver import LOG_ZERO, SURE, Clusters, Solution, Solver
 from ibfast.bottleneck._source import Source, make_source
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["IBCurve", "ib_curve"]
 
 _Array = NDArray[np.float64]
-_SURE = 1e-9  # bits of the Lagrangian
 _CONVERGED = 1e-9  # change of q(t|x)
 _MOST_POINTS = 1000
 
@@ -313,7 +312,7 @@ def ib_curve(
         n_clusters=np.array([len(s.clusters) for s in solutions]),
         residual=residual,
         gap=gap * unit,
-        sure=(gap < _SURE) & (residual <= max(tolerance, _CONVERGED)),
+        sure=(gap < SURE) & (residual <= max(tolerance, _CONVERGED)),
         iterations=column("iterations").astype(np.int64),
         _clusters=tuple(s.clusters for s in solutions),
         _solver=solver,
@@ -331,7 +330,7 @@ def _in_turn(solver: Solver, solve: _Solve, betas: _Array) -> list[Solution]:
         solutions.append(solve(beta, clusters))
         clusters = solutions[-1].clusters
     for i in range(len(solutions) - 2, -1, -1):
-        if solutions[i].gap >= _SURE:
+        if solutions[i].gap >= SURE:
             other = solve(solutions[i].beta, solutions[i + 1].clusters)
             if other.objective < solutions[i].objective:
                 solutions[i] = other

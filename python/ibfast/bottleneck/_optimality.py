@@ -143,7 +143,11 @@ def layer_optimality(
     ----------
     Shwartz-Ziv, R. & Tishby, N. (2017). arXiv:1703.00810, section 3.5 and equations 5 to 7.
     """
-    source, unit, threads = make_source(p_y_given_x, p_x), check_units(units), check_threads(threads)
+    source, unit, threads = (
+        make_source(p_y_given_x, p_x),
+        check_units(units),
+        check_threads(threads),
+    )
     if curve is None:
         curve = ib_curve(source, threads=threads)
     joint = as_joint(layer, source)
@@ -270,8 +274,7 @@ def _fit(
         source.p_y_given_x, source.p_x, log_q, log_r, slope, _LEAST_BETA, _GREATEST_BETA, threads
     )
     divergence, half, double = (
-        rate + b * slope + value
-        for b, value in zip((beta, beta / 2, 2 * beta), f, strict=True)
+        rate + b * slope + value for b, value in zip((beta, beta / 2, 2 * beta), f, strict=True)
     )
     encoder, _, joint_ty, _ = _core.bottleneck_encode(
         source.p_y_given_x, source.p_x, log_q, log_r, beta, threads

@@ -18,17 +18,22 @@ from numpy.typing import NDArray
 from ibfast import _core
 from ibfast.bottleneck._source import Source
 
-__all__ = ["LOG_ZERO", "Clusters", "Solution", "Solver", "log2"]
+__all__ = ["LOG_ZERO", "SURE", "Clusters", "Solution", "Solver", "log2"]
 
 _Array = NDArray[np.float64]
 _Encoded = tuple[_Array, _Array, _Array, float]
 
 LOG_ZERO = -1e300  # as in the kernel: 0 times it is 0
+SURE = 1e-9  # bits of the Lagrangian
+_NEAR = 1e-6  # a gap that may come from the tolerance
+_FINEST = 1e-13  # tolerance
 _LEAST = 1e-14  # bits of F that are worth another cluster
 _GAIN = 1e-12  # of a cluster that is worth adding, beside 1
 _ROUGH = 1e-4  # residual and gain while clusters are still to come
 _GREATEST = 1000.0  # exponent of 2, as in the kernel
 _TINY = 1e-100  # probabilities that count as 0
+_ROUGH_STEPS = 4
+_POLISHED = 1 << 16  # decoders times inputs that climb to the top
 _STARTS = 256  # decoders from which the greatest gain is looked for
 
 
@@ -92,12 +97,12 @@ class Solver:
 
     def solve(self, beta: float, start: Clusters) -> Solution:
         """Climb from `start`, and on from better clusters while there are some."""
-        clusters, iterations = start, 0
+        clusters, iterations, fine = start, 0, self._tolerance
         best: Solution | None = None
         rough = True  # until all clusters that matter are there
         for round_ in range(60):
             rough = rough and round_ < 30
-            tolerance, least = (_ROUGH, _ROUGH) if rough else (self._tolerance, _GAIN)
+            tolerance, least = (_ROUGH, _ROUGH) if rough else (fine, _GAIN)
             log_q, log_r, _, residual, steps = _core.bottleneck_climb(
                 self._rows,
                 self._p_x,
@@ -114,11 +119,19 @@ class Solver:
             more, gain = self._better(beta, clusters, encoded, least)
             if not rough:
                 now = self._solution(beta, clusters, encoded, residual, gain)
-                if best is not None and now.objective >= best.objective - _LEAST * (1 + beta):
-                    break
-                best = now
-                if more is None:
-                    break
+                least_better = _LEAST * (1 + beta)
+                higher = best is None or now.objective < best.objective - least_better
+                if (
+                    best is None
+                    or higher
+                    or (now.gap < best.gap and now.objective < best.objective + least_better)
+                ):
+                    best = now
+                if more is None or not higher:
+                    if not (SURE <= best.gap < _NEAR and fine > _FINEST):
+                        break
+                    # At the top, but too far from it for the certificate.
+                    fine, more, clusters = fine / 10, None, best.clusters
             rough = rough and more is not None
             clusters = more or clusters
         assert best is not None
@@ -126,9 +139,7 @@ class Solver:
 
     def encode(self, beta: float, c: Clusters) -> _Encoded:
         """q(t|x) of the classes (m, n), log2 of the sums in F (m,), q(y,t) (k, n), and F."""
-        return _core.bottleneck_encode(
-            self._rows, self._p_x, c.log_q, c.log_r, beta, self._threads
-        )
+        return _core.bottleneck_encode(self._rows, self._p_x, c.log_q, c.log_r, beta, self._threads)
 
     def _solution(
         self, beta: float, c: Clusters, encoded: _Encoded, residual: float, gain: float
@@ -158,7 +169,9 @@ class Solver:
         Gains that exceed 1 by no more than `least` do not count.
         """
         q, log_sum, joint, _ = encoded
-        decoders, gains = self._greatest_gains(beta, log_sum, 4 if least == _ROUGH else 12)
+        decoders, gains = self._greatest_gains(
+            beta, log_sum, _ROUGH_STEPS if least == _ROUGH else 12
+        )
         gain = float(gains.max(initial=1.0))
         if len(c) >= self.most:
             return None, gain
@@ -185,6 +198,9 @@ class Solver:
         r = sum_x w(x) p(y|x) / sum_x w(x), w(x) being the terms of D(r), never lowers D.
         """
         decoders = self._starts
+        most = max(16, _POLISHED // len(log_sum))
+        if steps > _ROUGH_STEPS and len(decoders) <= most:  # all of them, before they run together
+            return _unlike(*self._polished(beta, decoders, log_sum))
         for step in range(steps):
             joint = self._gains(beta, decoders, log_sum)
             gains = joint.sum(axis=0)
@@ -192,13 +208,49 @@ class Solver:
                 joint = joint[:, np.argsort(-gains)[:64]]
                 gains = joint.sum(axis=0)
             decoders = (joint / np.where(gains > 0, gains, 1.0)).T
-        order = np.argsort(-gains)
-        decoders, gains = decoders[order], gains[order]
-        kept: list[int] = []
-        for i in range(len(gains)):
-            if all(np.abs(decoders[i] - decoders[j]).max() > 0.02 for j in kept):
-                kept.append(i)
-        return decoders[kept], gains[kept]
+        decoders, gains = _unlike(decoders, gains)
+        if steps > _ROUGH_STEPS:
+            return _unlike(*self._polished(beta, decoders[:most], log_sum))
+        return decoders, gains
+
+    def _polished(self, beta: float, r: _Array, log_sum: _Array) -> tuple[_Array, _Array]:
+        """Decoders that have climbed to the top of D by Newton's method, and their gains.
+
+        Near a transition the plain steps all but stand still: their rate is the greatest
+        eigenvalue of beta times the covariance of p(y|x) under w in the metric of r.
+        """
+        n, k = r.shape
+        before = np.zeros(n)
+        options = r[None]  # the plain steps and Newton's, the better of which is gone on from
+        for _ in range(40):
+            exponent = beta * self._rows @ log2(options.reshape(-1, k)).T - log_sum[:, None]
+            terms = self._p_x[:, None] * np.exp2(np.minimum(exponent, _GREATEST))
+            best = terms.sum(axis=0).reshape(-1, n).argmax(axis=0)
+            r = options[best, np.arange(n)]
+            terms = terms[:, best * n + np.arange(n)]
+            gains = terms.sum(axis=0)
+            w = terms / np.where(gains > 0, gains, 1.0)
+            to = np.where(gains[:, None] > 0, w.T @ self._rows, r)
+            if np.abs(to - r).max() < 1e-9 or (gains < before * (1 + 1e-13)).all():
+                break
+            before = gains
+            slope = beta * self._covariance(w, to) / np.where(r > 0, r, 1.0)[:, None]
+            try:
+                newton = r + np.linalg.solve(np.eye(k) - slope, (to - r)[..., None])[..., 0]
+            except np.linalg.LinAlgError:
+                newton = to
+            newton = np.where((newton > 0).all(axis=1, keepdims=True), newton, to)
+            options = np.stack([to, newton / newton.sum(axis=1, keepdims=True)])
+        return r, gains
+
+    def _covariance(self, w: _Array, mean: _Array) -> _Array:
+        """Of p(y|x) under each column of weights (m, n); shape (n, k, k)."""
+        block = max(1, (1 << 20) // self._rows.size)  # not all products at once
+        second = [
+            (w.T[i : i + block, None] * self._rows.T) @ self._rows
+            for i in range(0, len(mean), block)
+        ]
+        return np.concatenate(second) - mean[:, :, None] * mean[:, None, :]
 
     def _added(
         self, beta: float, c: Clusters, new: _Array, log_sum: _Array
@@ -206,7 +258,9 @@ class Solver:
         """With a share of new decoders, the share being the best of a ladder; by how much F grows."""
         if not len(new):
             return None
-        share = np.exp2(-np.concatenate([np.arange(1.0, 20.0, 0.5), np.arange(20.0, 52.0)]))[:, None]
+        share = np.exp2(-np.concatenate([np.arange(1.0, 20.0, 0.5), np.arange(20.0, 52.0)]))[
+            :, None
+        ]
         log_r = log2(new)
         exponent = beta * self._rows @ log_r.T - log_sum[:, None]
         ratio = np.exp2(np.minimum(exponent, _GREATEST)).mean(axis=1)
@@ -229,13 +283,11 @@ class Solver:
         The curvature of D at r_t is beta times the covariance of p(y|x) within the cluster in the
         metric of r_t, less 1.
         """
-        k = self._rows.shape[1]
         r = (joint / joint.sum(axis=0)).T
         scale = np.where(r > 0, 1 / np.sqrt(np.where(r > 0, r, 1.0)), 0.0)
         inside = self._p_x[:, None] * q / joint.sum(axis=0)
-        products = (self._rows[:, :, None] * self._rows[:, None, :]).reshape(-1, k * k)
-        second = (inside.T @ products).reshape(-1, k, k) - r[:, :, None] * r[:, None, :]
-        values, vectors = np.linalg.eigh(beta * second * scale[:, :, None] * scale[:, None, :])
+        curvature = beta * self._covariance(inside, r) * scale[:, :, None] * scale[:, None, :]
+        values, vectors = np.linalg.eigh(curvature)
         f_best, best = _LEAST, None
         for t in np.flatnonzero(values[:, -1] > 1 + 1e3 * least):
             direction = vectors[t, :, -1] / np.where(scale[t] > 0, scale[t], np.inf)
@@ -265,3 +317,14 @@ def log2(p: _Array) -> _Array:
 
 def _plogp(p: _Array) -> _Array:
     return p * log2(p)
+
+
+def _unlike(decoders: _Array, gains: _Array) -> tuple[_Array, _Array]:
+    """Those by descending gain, of like ones the first alone."""
+    order = np.argsort(-gains)
+    decoders, gains = decoders[order], gains[order]
+    kept: list[int] = []
+    for i in range(len(gains)):
+        if (np.abs(decoders[kept] - decoders[i]).max(axis=1, initial=0) > 0.02).all():
+            kept.append(i)
+    return decoders[kept], gains[kept]
