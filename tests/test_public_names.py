@@ -12,6 +12,7 @@ import ibfast
 PUBLIC = {
     "ibfast": ibfast,
     "binning": ibfast.binning,
+    "bottleneck": ibfast.bottleneck,
     "corrections": ibfast.corrections,
     "datasets": ibfast.datasets,
     "estimators": ibfast.estimators,

@@ -154,6 +154,24 @@ def test_bad_checkpoints(arguments, message):
         log_checkpoints(*arguments)
 
 
+@pytest.mark.parametrize("options", [{}, {"batch_size": 500, "train_fraction": 0.4}])
+def test_labels_of_each_seed_s_own(options):
+    x, y = spherical_rule()
+    labels = np.stack([y, 1 - y, np.roll(y, 7)]).astype(int)
+    together = MLP((12, 6, 2), seeds=3)
+    trainer = Trainer(together, x, labels, lr=1e-2, **options)
+    trainer.run(5)
+    found = trainer.evaluate()
+    for seed in range(3):
+        alone = MLP((12, 6, 2), seeds=[seed])
+        one = Trainer(alone, x, labels[seed], lr=1e-2, **options)
+        one.run(5)
+        torch.testing.assert_close(together.weights[0][seed], alone.weights[0][0])
+        own = one.evaluate()
+        torch.testing.assert_close(found.loss[seed], own.loss[0])
+        assert found.train_accuracy[seed] == own.train_accuracy[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -169,10 +187,12 @@ def test_bad_checkpoints(arguments, message):
         ({"inputs": np.zeros(6)}, r"inputs must have shape \(n, 3\), n at least 1; got \(6,\)"),
         ({"inputs": np.zeros((6, 2))}, r"inputs must have shape \(n, 3\)"),
         ({"inputs": np.zeros((0, 3))}, r"inputs must have shape \(n, 3\)"),
-        ({"labels": np.zeros(5, int)}, r"labels must have shape \(6,\) or \(6, 2\); got \(5,\)"),
+        ({"labels": np.zeros(5, int)}, r"labels must have shape \(6,\) or \(6, 2\), or .*\(5,\)"),
         ({"labels": np.full(6, 2)}, "labels must be integer classes below 2; got int64 from 2 to"),
         ({"labels": np.full(6, -1)}, "labels must be integer classes below 2; got int64 from -1"),
         ({"labels": np.full(6, 0.5)}, "labels must be integer classes below 2; got float64"),
+        ({"labels": np.zeros((1, 6))}, r"be integers of shape \(1, 6\); got float64 of shape"),
+        ({"labels": np.full((1, 6), 2)}, "labels must be integer classes below 2; got int64"),
         ({"labels": np.ones((6, 2))}, "must be rows p.* that sum to 1"),
         ({"labels": np.tile([2.0, -1.0], (6, 1))}, "must be rows p.* that sum to 1"),
     ],

@@ -121,3 +121,70 @@ def _grid(title: str, values: xr.DataArray, form: str) -> Table:
     for row in values:
         table.add_row(str(int(row.epoch)), *(format(float(v), form) for v in row))
     return table
+
+
+def bound_tables(plane: xr.Dataset) -> tuple[Table, Table]:
+    """Layers against the bound at the last epoch; means over seeds and their 95 % intervals."""
+    last = plane.isel(epoch=-1)
+    distances = Table(
+        title=f"Distance from the bound at epoch {int(last.epoch)}, bits, 95 % over networks",
+        box=SIMPLE,
+    )
+    equations = Table(title="The nearest encoder of the bottleneck's equations", box=SIMPLE)
+    for table, headings in (
+        (distances, ("I(T;Y) below bound", "below hard encoders", "I(X;T) too much")),
+        (equations, ("beta* (networks)", "KL to it, bits", "p(t|x) off", "p(y|t) off")),
+    ):
+        table.add_column("layer")
+        for heading in headings:
+            table.add_column(heading, justify="right")
+    equations.caption = (
+        "beta*: median, and in how many networks it is identified; off: total variation"
+    )
+    for place, name in enumerate(plane.layer.attrs["names"]):
+        layer = last.isel(layer=place)
+        known = layer.identified.values
+        betas = layer.beta_star.values[known]
+        beta = f"{np.median(betas):.3g}" if known.any() else "none"
+        distances.add_row(
+            f"{place + 1}: {name}",
+            *(_with_interval(layer[v].values) for v in ("gap", "hard_gap", "rate_gap")),
+        )
+        equations.add_row(
+            f"{place + 1}: {name}",
+            f"{beta} ({known.sum()}/{known.size})",
+            *(
+                _with_interval(layer[v].values)
+                for v in ("divergence", "encoder_residual", "decoder_residual")
+            ),
+        )
+    return distances, equations
+
+
+def bound_in_words(plane: xr.Dataset) -> str:
+    """What the comparison with the bound says of the paper's claims."""
+    last = plane.isel(epoch=-1)
+    share = _with_interval(100 * last.gap_share.max("layer").values, 1)
+    falls = 0
+    for seed in range(plane.sizes["seed"]):
+        one = last.isel(seed=seed)
+        falls += bool((np.diff(one.beta_star.values[one.identified.values]) < 0).all())
+    least = last.divergence.min("layer")
+    return (
+        f"The layer farthest from the bound lacks {share} % of it. beta* falls with depth "
+        f"in {falls} of {plane.sizes['seed']} networks (layers where it is identified). The layer "
+        f"nearest to an encoder of the equations is {_with_interval(least.values)} bits of KL from "
+        "it: 0 would be a solution."
+    )
+
+
+def _with_interval(values: NDArray[Any], digits: int = 3) -> str:
+    """Mean and half the width of its 95 % interval, of Student's t."""
+    from ibfast.corrections._counts import special
+
+    n = len(values)
+    mean = f"{round(values.mean(), digits) + 0.0:.{digits}f}"
+    if n == 1:
+        return mean
+    half = special().stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n)
+    return f"{mean} ± {half:.{digits}f}"

@@ -19,6 +19,8 @@ try:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ibfast._reports import (
+        bound_in_words,
+        bound_tables,
         comparison_in_words,
         comparison_tables,
         layer_table,
@@ -58,7 +60,9 @@ def main() -> None:
 
 @app.command()
 def run(
-    preset: Annotated[str, typer.Argument(help="The experiment.")] = "szt",
+    preset: Annotated[
+        str, typer.Argument(help="The experiment: szt, or bound (szt with soft labels).")
+    ] = "szt",
     seeds: Annotated[int | None, typer.Option(help="How many networks [20].")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data [9999].")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate [0.0002].")] = None,
@@ -79,6 +83,20 @@ def run(
         float | None,
         typer.Option(help="Share of the 4096 patterns to train on [1]; each seed has its own."),
     ] = None,
+    information: Annotated[
+        float | None,
+        typer.Option(
+            help="I(X;Y) of soft labels, in bits; each layer is then held against the "
+            "information-bottleneck bound too [hard labels; preset bound: 0.99]."
+        ),
+    ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            help="What to train on where labels are soft: their probabilities (soft), or labels "
+            "that each network draws (sampled) [soft]."
+        ),
+    ] = None,
     bins: Annotated[str | None, typer.Option(help=f"{_BINS_HELP} [-1:1:50]")] = None,
     checkpoints: Annotated[
         int | None, typer.Option(help="How many epochs to measure, log-spaced [110].")
@@ -96,6 +114,9 @@ def run(
     The default repeats the central figure of Shwartz-Ziv & Tishby (2017) in about a minute and
     compares it with the authors' own numbers. The run folder gets run.json, plane.zarr (open it
     with xarray), checkpoints/ (weights) and figures/ (PNG and SVG). Ctrl-C keeps what there is.
+
+    The preset bound has soft labels p(y|x): each layer is held against the information-bottleneck
+    bound at every checkpoint.
     """
     with _one_line_errors():
         from ibfast.experiments import load_preset, run_experiment
@@ -108,6 +129,8 @@ def run(
             widths=_parse_widths(widths),
             activation=activation,
             train_fraction=train_fraction,
+            information=information,
+            targets=targets,
             bins=bins,
             checkpoints=checkpoints,
             seed=seed,
@@ -328,6 +351,9 @@ def _report(result: Run, folder: Path) -> None:
     if result.comparison is not None:
         _out.print(*comparison_tables(result.comparison))
         _say(comparison_in_words(result.comparison))
+    if "gap" in plane:
+        _out.print(*bound_tables(plane))
+        _say(bound_in_words(plane))
     _say(
         f"\ntraining {result.seconds_training:.1f} s, measuring {result.seconds_measuring:.1f} s; "
         f"saved in {folder}"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 try:
     import torch
@@ -18,7 +19,7 @@ try:
 except ImportError as error:
     raise ImportError('ibfast.models needs torch: pip install "ibfast[torch]"') from error
 
-__all__ = ["ACTIVATIONS", "MLP", "Activation", "seed_generator"]
+__all__ = ["ACTIVATIONS", "MLP", "Activation", "sampled_labels", "seed_generator"]
 
 
 class Activation(NamedTuple):
@@ -93,7 +94,8 @@ def seed_generator(seed: int, member: int, stream: int) -> torch.Generator:
     member : int
         Number of the network, not its place in the batch: alone or among others it draws the same.
     stream : int
-        What the numbers are for: 0 initial weights, 1 training split, 2 order of the data.
+        What the numbers are for: 0 initial weights, 1 training split, 2 order of the data,
+        3 labels.
 
     Returns
     -------
@@ -109,6 +111,27 @@ def seed_generator(seed: int, member: int, stream: int) -> torch.Generator:
         raise ValueError(f"seeds must not be negative; got {(seed, member, stream)}")
     state = np.random.SeedSequence((seed, member, stream)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
+
+
+def sampled_labels(model: MLP, p: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Draw binary labels with p(y=1|x), each network its own.
+
+    Parameters
+    ----------
+    model : MLP
+        Whose seeds draw.
+    p : ndarray, shape (n,)
+        p(y=1|x).
+
+    Returns
+    -------
+    ndarray of int64, shape (seeds, n)
+    """
+    draws = [
+        torch.rand(len(p), generator=seed_generator(model.seed, m, 3), dtype=torch.float64)
+        for m in model.members
+    ]
+    return (torch.stack(draws).numpy() < p).astype(np.int64)
 
 
 class MLP:

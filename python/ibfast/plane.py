@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     raise ImportError('ibfast.plane needs xarray: pip install "ibfast[store]"') from error
 
-__all__ = ["information_plane", "measure_arrays", "measure_layers", "summary"]
+__all__ = ["BOUND_VARIABLES", "information_plane", "measure_arrays", "measure_layers", "summary"]
 
 # name: (long name, units)
 _PER_LAYER = {
@@ -27,6 +27,19 @@ _PER_LAYER = {
     "n_singletons": ("cells that hold one row", "1"),
     "saturated": ("nearly all rows alone in their cells", "1"),
 }
+BOUND_VARIABLES = {
+    "gap": ("gap", "below the bound at this I(X;T)", "bits"),
+    "gap_share": ("gap_share", "the same, as a share of the bound", "1"),
+    "rate_gap": ("rate_gap", "I(X;T) beyond the least for this I(T;Y)", "bits"),
+    "hard_gap": ("hard_gap", "below the hull of hard encoders at this I(X;T)", "bits"),
+    "beta_star": ("beta", "beta of the nearest encoder of the IB equations", "1"),
+    "divergence": ("divergence", "KL from the layer to that encoder", "bits"),
+    "encoder_residual": ("encoder_residual", "total variation of p(t|x) from it", "1"),
+    "marginal_residual": ("marginal_residual", "total variation of p(t) from its own", "1"),
+    "decoder_residual": ("decoder_residual", "total variation of p(y|t) from its own", "1"),
+    "identified": ("identified", "beta* means something", "1"),
+}
+"""name: (field of `ibfast.bottleneck.LayerOptimality`, long name, units)"""
 _PER_SEED = {
     "train_accuracy": ("accuracy on the training rows", "1"),
     "test_accuracy": ("accuracy on the other rows, NaN where there are none", "1"),
@@ -200,8 +213,9 @@ def information_plane(
     Parameters
     ----------
     records : mapping of int to mapping of str to array_like
-        Per epoch, what `measure_layers` returned, and optionally ``train_accuracy``,
-        ``test_accuracy`` and ``loss`` of shape (seeds,).
+        Per epoch, what `measure_layers` returned; optionally ``train_accuracy``,
+        ``test_accuracy`` and ``loss`` of shape (seeds,), and `BOUND_VARIABLES` of shape
+        (seeds, layers).
     layers : sequence of str
         Their names; the layer coordinate counts from 1, the names are its attribute ``names``.
     samples : int
@@ -223,11 +237,13 @@ def information_plane(
     """
     if not records:
         raise ValueError("records must hold at least one epoch; got none")
-    described = {**_PER_LAYER, **_PER_SEED}
+    bound = {name: (long_name, units) for name, (_, long_name, units) in BOUND_VARIABLES.items()}
+    per_layer = {**_PER_LAYER, **bound}
+    described = {**per_layer, **_PER_SEED}
     epochs = sorted(records)
     variables = {}
     for name in records[epochs[0]]:
-        dims = ("seed", "epoch", "layer") if name in _PER_LAYER else ("seed", "epoch")
+        dims = ("seed", "epoch", "layer") if name in per_layer else ("seed", "epoch")
         values = np.stack([np.asarray(records[epoch][name]) for epoch in epochs], axis=1)
         long_name, units = described[name]
         variables[name] = (dims, values, {"long_name": long_name, "units": units})

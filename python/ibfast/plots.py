@@ -54,7 +54,7 @@ def plot_information_plane(plane: xr.Dataset, ax: Axes) -> Axes:
     norm = LogNorm(1, max(10, epochs[-1]))
     colours = matplotlib.colormaps["viridis"]
     handles = []
-    for place, name in enumerate(_layer_names(plane)):
+    for place, name in enumerate(layer_names(plane)):
         layer = plane.isel(layer=place)
         seeds = np.stack([layer.i_xt, layer.i_ty], axis=-1)
         if len(seeds) > 1:
@@ -110,8 +110,10 @@ def plot_information_plane(plane: xr.Dataset, ax: Axes) -> Axes:
     return ax
 
 
-def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes) -> Axes:
+def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes, *, log: bool = False) -> Axes:
     """Draw one variable of every layer against epoch: mean over seeds, band of one sd.
+
+    Seeds where it is NaN are left out of the mean.
 
     Parameters
     ----------
@@ -121,6 +123,8 @@ def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes) -> Axes:
         A variable with dims (seed, epoch, layer), such as ``"i_xt"``.
     ax : matplotlib.axes.Axes
         Where to draw.
+    log : bool
+        Whether the variable has a logarithmic axis, mean and sd then being those of its logarithm.
 
     Returns
     -------
@@ -128,11 +132,16 @@ def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes) -> Axes:
         The same.
     """
     values = plane[name]
+    if log:
+        values = values.copy(data=np.log(values.values))
     colours = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.88, plane.sizes["layer"]))
-    for place, (label, colour) in enumerate(zip(_layer_names(plane), colours, strict=True)):
+    for place, (label, colour) in enumerate(zip(layer_names(plane), colours, strict=True)):
         layer = values.isel(layer=place)
         mean, sd = layer.mean("seed"), layer.std("seed")
-        ax.fill_between(plane.epoch, mean - sd, mean + sd, color=colour, alpha=0.18, lw=0)
+        low, high = mean - sd, mean + sd
+        if log:
+            mean, low, high = (x.copy(data=np.exp(x.values)) for x in (mean, low, high))
+        ax.fill_between(plane.epoch, low, high, color=colour, alpha=0.18, lw=0)
         marker = "o" if plane.sizes["epoch"] == 1 else None  # it may lie on the frame
         ax.plot(
             plane.epoch, mean, color=colour, lw=1.6, marker=marker, clip_on=not marker, label=label
@@ -155,7 +164,10 @@ def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes) -> Axes:
     # Linear from 0 to 1, so that the state before training is there too.
     ax.set_xscale("symlog", linthresh=1, linscale=0.4)
     ax.set(xlabel="epoch", ylabel=_axis_label(values), xlim=(0, max(10, plane.epoch[-1])))
-    ax.set_ylim(0, 1.08 * top)
+    if log:
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(0, 1.08 * top)
     return ax
 
 
@@ -254,6 +266,8 @@ def panel_figure(panel: xr.Dataset) -> Figure:
 def save_figures(plane: xr.Dataset, folder: Path) -> list[Path]:
     """Draw the information plane and the curves against epoch, each as PNG and SVG.
 
+    Where the plane has the information-bottleneck bound, the layers against it are a third figure.
+
     Parameters
     ----------
     plane : xarray.Dataset
@@ -271,6 +285,10 @@ def save_figures(plane: xr.Dataset, folder: Path) -> list[Path]:
         "information_plane": _plane_figure(plane),
         "information_against_epoch": _epoch_figure(plane),
     }
+    if "curve_rate" in plane:
+        from ibfast.bound_plots import bound_figure
+
+        figures["bound"] = bound_figure(plane)
     files = []
     # Text stays text in the SVG; the salt makes the same plane the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ibfast"}):
@@ -284,7 +302,7 @@ def save_figures(plane: xr.Dataset, folder: Path) -> list[Path]:
 def _plane_figure(plane: xr.Dataset) -> Figure:
     figure = Figure(figsize=(7.2, 5.8), layout="constrained")
     ax = plot_information_plane(plane, figure.add_subplot())
-    ax.set_title(_title(plane), fontsize="medium")
+    ax.set_title(title_of(plane), fontsize="medium")
     return figure
 
 
@@ -295,11 +313,12 @@ def _epoch_figure(plane: xr.Dataset) -> Figure:
     plot_against_epoch(plane, "i_ty", right)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, title="layer", loc="outside right center", frameon=False)
-    figure.suptitle(_title(plane) + _band(plane), fontsize="medium")
+    figure.suptitle(title_of(plane) + _band(plane), fontsize="medium")
     return figure
 
 
-def _layer_names(plane: xr.Dataset) -> list[str]:
+def layer_names(plane: xr.Dataset) -> list[str]:
+    """Numbers and names of the layers."""
     names = plane.layer.attrs["names"]
     return [f"{n}: {name}" for n, name in zip(plane.layer.values, names, strict=True)]
 
@@ -310,7 +329,8 @@ def _axis_label(values: xr.DataArray) -> str:
     return f"{symbols.get(name, name)} [{values.attrs['units']}]"
 
 
-def _title(plane: xr.Dataset) -> str:
+def title_of(plane: xr.Dataset) -> str:
+    """Title of the experiment, and over how many networks means are taken."""
     seeds = plane.sizes["seed"]
     parts = [plane.attrs.get("title", "Information plane")]
     if seeds > 1:

@@ -48,8 +48,8 @@ class Trainer:
         The networks.
     inputs : array_like, shape (n, d)
         One row per sample.
-    labels : array_like, shape (n,) or (n, classes)
-        Integer classes, or rows p(y|x).
+    labels : array_like, shape (n,) or (n, classes), or (seeds, n)
+        Integer classes, or rows p(y|x); or classes of each seed's own.
     optimizer : str
         A key of `OPTIMIZERS`.
     lr : float
@@ -100,6 +100,9 @@ class Trainer:
         self._inputs = _inputs(inputs, model)
         n = len(self._inputs)
         self._targets = _targets(labels, n, model)
+        # Rows of the table of targets where those of each seed begin.
+        own = 0 if self._targets.ndim == 2 else n
+        self._first_target = own * torch.arange(len(model.members))[:, None]
 
         n_train = round(train_fraction * n) if 0 < train_fraction <= 1 else 0
         if n_train == 0:
@@ -113,7 +116,7 @@ class Trainer:
 
         self._orders = [seed_generator(model.seed, m, 2) for m in model.members]
         self._x, self._t = (
-            torch.empty(*self.train_rows.shape, table.shape[1], dtype=model.theta.dtype)
+            torch.empty(*self.train_rows.shape, table.shape[-1], dtype=model.theta.dtype)
             for table in (self._inputs, self._targets)
         )
         self._load(self.train_rows)
@@ -156,7 +159,7 @@ class Trainer:
         activations = self.model.forward(self._inputs.mT)
         log_p = self.model.log_probabilities(len(self._inputs))
         bits = -(self._targets.mT * log_p).sum(1) / np.log(2)
-        right = (activations[-1].argmax(1) == self._targets.argmax(1)).to(bits.dtype)
+        right = (activations[-1].argmax(1) == self._targets.argmax(-1)).to(bits.dtype)
         train, test = self._is_train, ~self._is_train
         return Evaluation(
             activations,
@@ -178,8 +181,12 @@ class Trainer:
 
     def _load(self, rows: Tensor) -> None:
         """Copy each seed's rows to where the batches are cut from, always the same memory."""
-        for table, loaded in ((self._inputs, self._x), (self._targets, self._t)):
-            torch.index_select(table, 0, rows.flatten(), out=loaded.view(-1, table.shape[1]))
+        for table, at, loaded in (
+            (self._inputs, rows, self._x),
+            (self._targets, rows + self._first_target, self._t),
+        ):
+            flat = table.view(-1, table.shape[-1])
+            torch.index_select(flat, 0, at.flatten(), out=loaded.view(-1, flat.shape[1]))
 
     def _draw(self, member: int, stream: int, n: int) -> Tensor:
         return torch.randperm(n, generator=seed_generator(self.model.seed, member, stream))
@@ -241,11 +248,15 @@ def _inputs(inputs: ArrayLike, model: MLP) -> Tensor:
 
 
 def _targets(labels: ArrayLike, n: int, model: MLP) -> Tensor:
-    """Return the labels as an (n, classes) tensor of p(y|x)."""
-    y, classes = np.asarray(labels), model.widths[-1]
-    if y.shape not in ((n,), (n, classes)):
-        raise ValueError(f"labels must have shape ({n},) or ({n}, {classes}); got {y.shape}")
-    if y.ndim == 2:
+    """Return the labels as p(y|x): an (n, classes) tensor, or (seeds, n, classes)."""
+    y, classes, seeds = np.asarray(labels), model.widths[-1], len(model.members)
+    own = y.shape == (seeds, n) and np.issubdtype(y.dtype, np.integer)
+    if not own and y.shape not in ((n,), (n, classes)):
+        raise ValueError(
+            f"labels must have shape ({n},) or ({n}, {classes}), or be integers of shape "
+            f"({seeds}, {n}); got {y.dtype} of shape {y.shape}"
+        )
+    if y.ndim == 2 and not own:
         if not np.allclose(y.sum(axis=1), 1, rtol=0, atol=1e-6) or y.min() < 0:
             raise ValueError("labels of shape (n, classes) must be rows p(y|x) that sum to 1")
     else:

@@ -2,6 +2,8 @@
 
 from ibfast.bottleneck._critical import CriticalBetas, critical_betas
 from ibfast.bottleneck._curve import IBCurve, ib_curve
+from ibfast.bottleneck._deterministic import DeterministicIB, deterministic_ib
+from ibfast.bottleneck._gaussian import GaussianIB, gaussian_ib, gaussian_ib_from_samples
 from ibfast.bottleneck._hard import (
     HardEncoders,
     HardFrontier,
@@ -14,6 +16,8 @@ from ibfast.bottleneck._squared import SquaredIB, squared_ib
 
 __all__ = [
     "CriticalBetas",
+    "DeterministicIB",
+    "GaussianIB",
     "HardEncoders",
     "HardFrontier",
     "IBCurve",
@@ -21,6 +25,9 @@ __all__ = [
     "Source",
     "SquaredIB",
     "critical_betas",
+    "deterministic_ib",
+    "gaussian_ib",
+    "gaussian_ib_from_samples",
     "hard_frontier",
     "ib_curve",
     "layer_optimality",

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from ibfast.bottleneck._source import Source
 
 _CHUNK = 256  # partitions that are sought together: bounds the memory to some MB
-_HEAD = 16  # candidates that may be dropped at a time
+_FEW = 16  # partitions that are not worth a chunk of their own
+_ALIKE = 8.0  # the greatest beta of a chunk, in units of its least
+_TINY = float(np.finfo(np.float64).tiny)
+_EVERY, _HEAD = 4, 16  # how often candidates are dropped, and how many at the most
 
 Floats = NDArray[np.float64]
 
@@ -78,20 +81,27 @@ class Classes:
         for i, row in enumerate(starts):
             first = np.flatnonzero(row)
             terms = self.costs(first, np.append(first[1:], self.size))
-            rate[i], lost[i] = terms[0].sum(), terms[1].sum()
-        return np.maximum(rate, 0.0), lost
+            rate[i] = terms[0].sum() if len(first) > 1 else 0.0
+            lost[i] = terms[1].sum()
+        return rate, lost
 
-    def cells(self, starts: NDArray[np.bool_], source: Source) -> NDArray[np.int64]:
-        """The cell of each input of the source in a partition (m,), -1 where p(x) = 0."""
-        of_class = np.empty(self.size, dtype=np.int64)
-        of_class[self.order] = np.cumsum(starts) - 1
-        return np.where(source.class_of < 0, -1, of_class[source.class_of])
+    def cells(self, starts: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The cell of each class of the source (m,) in one partition (m,)."""
+        cells = np.empty(self.size, dtype=np.int64)
+        cells[self.order] = np.cumsum(starts) - 1
+        return cells
+
+
+def of_inputs(source: Source, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The cell of each input (n,) from that of each class (m,); -1 where p(x) = 0."""
+    return np.where(source.class_of < 0, -1, cells[source.class_of])
 
 
 def plogp(p: Any) -> Floats:
     """Return p ln p, 0 at 0 and below it, where rounding of sums may lead."""
-    p = np.maximum(p, np.finfo(np.float64).tiny)
-    return np.asarray(p * np.log(p))
+    p = np.maximum(p, _TINY)
+    terms: Floats = p * np.log(p)
+    return terms
 
 
 def minimise(classes: Classes, betas: Floats) -> NDArray[np.bool_]:
@@ -102,9 +112,13 @@ def minimise(classes: Classes, betas: Floats) -> NDArray[np.bool_]:
     """
     starts = np.empty((len(betas), classes.size), dtype=bool)
     order = np.argsort(betas)
-    for begin in range(0, len(betas), _CHUNK):  # those of like betas need like cells
-        chunk = order[begin : begin + _CHUNK]
+    begin = 0
+    while begin < len(order):
+        # The candidates of one chunk are those of its least beta, so that they should be alike.
+        alike = np.searchsorted(betas[order], _ALIKE * betas[order[begin]])
+        chunk = order[begin : min(max(int(alike), begin + _FEW), begin + _CHUNK)]
         starts[chunk] = _minimise(classes, betas[chunk])
+        begin += len(chunk)
     return starts
 
 
@@ -121,12 +135,14 @@ def _minimise(classes: Classes, betas: Floats) -> NDArray[np.bool_]:
         at = total.argmin(axis=1)
         last[:, j] = low + at
         best[:, j] = total[rows, at]
-        # A cell [i, k) costs at least [i, j) and [j, k) do, less what merging them spares in H(T).
-        # Where that cannot make up for what [i, j) costs too much, i is of no use any more.
+        if j % _EVERY:
+            continue
+        # A cell [i, k) costs at least what [i, j) and [j, k) do, less what merging them spares in
+        # H(T). Where that cannot make up for what [i, j) costs too much, i is of no use any more.
         head = slice(low, min(low + _HEAD, j))
         spared = classes.merging_gain(head, j)
-        useless = (total[:, : len(spared)] - spared >= best[:, j, None]).all(axis=0)
-        low += len(useless) if useless.all() else int(useless.argmin())
+        useful = (total[:, : len(spared)] - spared < best[:, j, None]).any(axis=0)
+        low += int(np.append(useful, True).argmax())
     starts = np.zeros((len(betas), m), dtype=bool)
     begin = np.full(len(betas), m)
     while begin.any():
@@ -138,7 +154,7 @@ def _minimise(classes: Classes, betas: Floats) -> NDArray[np.bool_]:
 def minimise_each(
     classes: Classes, n_cells: int, beta: float | None = None
 ) -> tuple[NDArray[np.bool_], Floats]:
-    """Partitions (n_cells, m) into 1, 2, ... cells that minimise H(Y|T), and their costs (n_cells,).
+    """Partitions (n_cells, m) into 1, 2, ... cells that minimise H(Y|T), and their costs.
 
     With a `beta` they minimise H(T) + beta H(Y|T).
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ibfast.bottleneck._source import Source, make_source
+from ibfast.bottleneck._source import make_source
 
 __all__ = ["CriticalBetas", "critical_betas"]
 

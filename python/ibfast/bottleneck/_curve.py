@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -142,7 +142,7 @@ class IBCurve:
         ValueError
             It is negative or NaN.
         """
-        return np.interp(_not_negative("rate", rate), *self._hull)
+        return np.interp(_not_negative("rate", rate), *self.hull)
 
     def relevance_bound(self, rate: ArrayLike) -> Any:
         """What I(T;Y) cannot exceed with I(X;T) at most `rate`, from the certificates.
@@ -163,7 +163,7 @@ class IBCurve:
             It is negative, NaN or above I(X;Y).
         """
         wanted = _not_negative("relevance", relevance)
-        rate, reached = self._hull
+        rate, reached = self.hull
         if np.any(wanted > reached[-1] * (1 + 1e-12)):
             raise ValueError(
                 f"relevance: {np.max(wanted)}; expected at most I(X;Y) = {reached[-1]} {self.units}"
@@ -200,8 +200,8 @@ class IBCurve:
         return check_units(self.units)
 
     @cached_property
-    def _hull(self) -> tuple[_Array, _Array]:
-        """Vertices of the concave hull: ascending rates and their relevance."""
+    def hull(self) -> tuple[_Array, _Array]:
+        """Vertices of the concave hull, from the origin to the full solution: rates, relevances."""
         full = (self.source.h_x * self._unit, self.source.i_xy * self._unit)
         points = [(0.0, 0.0), *zip(self.rate.tolist(), self.relevance.tolist(), strict=True), full]
         hull: list[tuple[float, float]] = []

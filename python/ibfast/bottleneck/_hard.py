@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibfast._arrays import as_finite, check_count, check_units
-from ibfast.bottleneck._contiguous import Classes, minimise, minimise_each
+from ibfast.bottleneck._contiguous import Classes, minimise, minimise_each, of_inputs
 from ibfast.bottleneck._source import Source, make_source
 
 __all__ = ["HardEncoders", "HardFrontier", "hard_frontier", "optimal_hard_encoders"]
@@ -59,7 +59,7 @@ class HardEncoders:
             `i` is no index of `rate`.
         """
         i = check_count("i", i, -len(self._starts), len(self._starts) - 1)
-        return self._classes.cells(self._starts[i], self._source)
+        return of_inputs(self._source, self._classes.cells(self._starts[i]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class HardFrontier:
             `i` is no index of `rate`.
         """
         i = check_count("i", i, -len(self._starts), len(self._starts) - 1)
-        return self._classes.cells(self._starts[i], self._source)
+        return of_inputs(self._source, self._classes.cells(self._starts[i]))
 
     def relevance_at(self, rate: Any) -> NDArray[np.float64]:
         """Relevance of the hull at rates of any shape, in `units`: linear between its vertices.
@@ -153,7 +153,8 @@ def optimal_hard_encoders(
     Notes
     -----
     Inputs of one class are in one cell. Of encoders with the same relevance one is returned, so
-    its rate need not be the least. The time grows with m^2 log(n_cells) for m classes.
+    its rate need not be the least. The time grows with m^2 log(n_cells) for m classes: a second or
+    two for 4096 and any `n_cells`.
 
     References
     ----------
@@ -204,6 +205,9 @@ def hard_frontier(p_y_given_x: Any, p_x: Any = None, *, units: str = "bits") -> 
     (p(t), p(t, y=1)), but not under a bound on H(T): this is a hull. It is traced by dynamic
     programmes at the slope between two known vertices, which find either a vertex between them or
     that there is none.
+
+    For 4096 inputs that are all unlike, with some 4000 vertices, this takes 10 to 20 s; for the 50
+    classes of a symmetric rule, some 20 ms.
 
     A relevance is known to 1e-14 nats: vertices that stand out by less are left out, and the last
     vertex is the first that lacks no more.
@@ -266,9 +270,11 @@ def _hull(rate: NDArray[np.float64], relevance: NDArray[np.float64]) -> list[int
     """Positions of the vertices, without those on a line and those that add a rate alone."""
     end = rate[relevance >= relevance.max() - _SAME].min()
     kept: list[int] = []
-    for i in np.lexsort((relevance, rate)).tolist():
+    for i in np.lexsort((-relevance, rate)).tolist():
         if rate[i] > end:
             break
+        if kept and relevance[i] <= relevance[kept[-1]]:
+            continue
         while len(kept) > 1:
             a, b = kept[-2:]
             slope = (relevance[i] - relevance[a]) / (rate[i] - rate[a])

@@ -132,12 +132,14 @@ def layer_optimality(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> found = layer_optimality(np.array([0, 0, 1, 1]), [0.1, 0.2, 0.8, 0.9])
+    >>> p = [0.1, 0.2, 0.8, 0.9]
+    >>> found = layer_optimality([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]], p)
     >>> round(found.rate, 4), round(found.relevance, 4), round(found.gap, 4)
-    (1.0, 0.3902, 0.0162)
-    >>> found.hard_gap < 1e-12, found.identified
-    (True, True)
+    (0.4045, 0.1887, 0.0008)
+    >>> round(found.beta, 2), round(found.divergence, 4)
+    (2.31, 0.002)
+    >>> layer_optimality([0, 0, 1, 1], p).reason
+    'the divergence is flat in beta'
 
     References
     ----------
@@ -224,14 +226,18 @@ def _positive(t: NDArray[Any], x: NDArray[Any], p: _Array) -> Joint:
 def _marginals(joint: Joint, source: Source) -> tuple[_Array, _Array, float, bool]:
     """p(t), p(t,y) with unused clusters in place, I(X;T) in bits, whether T is a function of X."""
     clusters = int(joint.t.max()) + 1
-    p_t = np.bincount(joint.t, joint.p, clusters)
+    p_t = _sums(joint.t, joint.p, clusters)
     rows = source.p_y_given_x[source.class_of[joint.x]]
-    p_ty = np.stack([np.bincount(joint.t, joint.p * column, clusters) for column in rows.T], axis=1)
+    p_ty = np.stack([_sums(joint.t, joint.p * column, clusters) for column in rows.T], axis=1)
     deterministic = len(joint.x) == np.count_nonzero(source.inputs)
     rate = entropy_bits(p_t)
     if not deterministic:
         rate += entropy_bits(source.inputs) - entropy_bits(joint.p)
     return p_t, p_ty, max(0.0, rate), deterministic
+
+
+def _sums(place: NDArray[np.int64], values: _Array, n: int) -> _Array:
+    return np.bincount(place, values, n).astype(np.float64, copy=False)
 
 
 class _Fit(NamedTuple):
@@ -264,7 +270,7 @@ def _fit(
     key = decoder[:, 1] if decoder.shape[1] == 2 else decoder
     _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
     group = group.reshape(-1)
-    together = np.bincount(group, p_t)
+    together = _sums(group, p_t, len(first))
     kept = together > 0  # all but a group of the unused
     q, r = together[kept], decoder[first][kept]
     place = np.cumsum(kept) - 1

@@ -260,7 +260,7 @@ class Solver:
     def _added(
         self, beta: float, c: Clusters, new: _Array, log_sum: _Array
     ) -> tuple[Clusters, float] | None:
-        """With a share of new decoders, the share being the best of a ladder; by how much F grows."""
+        """With a share of new decoders, the best of a ladder of shares; by how much F grows."""
         if not len(new):
             return None
         share = np.exp2(-np.concatenate([np.arange(1.0, 20.0, 0.5), np.arange(20.0, 52.0)]))[

@@ -67,6 +67,13 @@ def make_source(p_y_given_x: Any, p_x: Any = None) -> Source:
         A dtype is not one of real numbers.
     ValueError
         A shape does not fit, or there are values that are no probabilities.
+
+    Examples
+    --------
+    >>> from ibfast.bottleneck import make_source
+    >>> source = make_source([0.0, 1.0, 0.0, 1.0])
+    >>> source.class_of, source.i_xy
+    (array([1, 0, 1, 0]), 1.0)
     """
     if isinstance(p_y_given_x, Source):
         if p_x is not None:

@@ -48,8 +48,20 @@ class Experiment:
     """Base seed."""
     reference: str | None = None
     """Published results to compare with."""
+    information: float | None = None
+    """I(X;Y) in bits of soft labels p(y|x), with which layers are compared with the bound."""
+    targets: str = "soft"
+    """What networks train on where labels are soft: p(y|x) ("soft"), or labels that each draws from
+    it ("sampled")."""
 
     def __post_init__(self) -> None:
+        if self.targets not in ("soft", "sampled"):
+            raise ValueError(f"targets must be 'soft' or 'sampled'; got {self.targets!r}")
+        if self.information is not None and self.task != "spherical_rule":
+            raise ValueError(
+                f"information must be None for the task {self.task}, which has no soft labels; "
+                f"got {self.information}"
+            )
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1; got {self.seeds}")
         parse_bins(self.bins)
@@ -67,6 +79,8 @@ class Experiment:
         if any(getattr(other, name) != getattr(self, name) for name in protocol):
             widths = "-".join(map(str, other.widths))
             title = f"Information plane, {other.activation} {widths}"
+            if other.information is not None:
+                title += f", I(X;Y) = {other.information:g}"
             return replace(other, title=title, reference=None)
         return other
 

@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ibfast import __version__, _core, datasets, plots, store
 from ibfast.experiments.authors import compare_with_authors
+from ibfast.experiments.bound import Bound
 from ibfast.experiments.presets import Experiment, parse_bins
-from ibfast.models import MLP
+from ibfast.models import MLP, sampled_labels
 from ibfast.plane import information_plane, measure_layers, summary
 from ibfast.train import Trainer, log_checkpoints
 
@@ -106,17 +107,24 @@ def run_experiment(
 def _train_and_measure(
     experiment: Experiment, threads: int, on_epoch: Callable[[int], object] | None
 ) -> Run:
-    inputs, labels = getattr(datasets, experiment.task)()
+    task = getattr(datasets, experiment.task)
+    inputs, rule = task() if experiment.information is None else task(experiment.information)
     model = MLP(
         experiment.widths,
         activation=experiment.activation,
         seeds=experiment.seeds,
         seed=experiment.seed,
     )
+    labels, targets, bound = rule, rule, None
+    if experiment.information is not None:
+        labels = targets = np.stack([1 - rule, rule], axis=1)
+        bound = Bound(rule, threads)
+        if experiment.targets == "sampled":
+            targets = sampled_labels(model, rule)
     trainer = Trainer(
         model,
         inputs,
-        labels,
+        targets,
         optimizer=experiment.optimizer,
         lr=experiment.lr,
         batch_size=experiment.batch_size,
@@ -136,13 +144,16 @@ def _train_and_measure(
         nonlocal measuring
         start = perf_counter()
         now = trainer.evaluate()
+        layers = [a.transpose(1, 2) for a in now.activations]
         measured = measure_layers(
-            [a.transpose(1, 2) for a in now.activations],
+            layers,
             labels,
             bins=bins,
             exhaustive=True,
             threads=threads,
         )
+        if bound is not None:
+            measured |= bound.measure([a.numpy() for a in layers], bins)
         parameters[epoch] = {k: p.numpy().copy() for k, p in model.parameters().items()}
         records[epoch] = {
             **measured,
@@ -177,6 +188,8 @@ def _train_and_measure(
             "versions": json.dumps(_versions()),
         },
     )
+    if bound is not None:
+        plane = plane.merge(bound.lines())
     names = parameters[0]
     return Run(
         experiment,
