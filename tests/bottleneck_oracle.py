@@ -28,7 +28,7 @@ def information(rows, p_x, encoder):
     p_t, _, joint = marginals(rows, p_x, encoder)
     rate = xlog2(p_x[:, None] * encoder, encoder / np.where(p_t > 0, p_t, 1.0)).sum()
     relevance = entropy(p_t) + entropy(p_x @ rows) - entropy(joint)
-    return float(rate), relevance
+    return max(0.0, float(rate)), max(0.0, relevance)
 
 
 def divergences(rows, decoder):

@@ -32,6 +32,7 @@ _GAIN = 1e-12  # of a cluster that is worth adding, beside 1
 _ROUGH = 1e-4  # residual and gain while clusters are still to come
 _GREATEST = 1000.0  # exponent of 2, as in the kernel
 _TINY = 1e-100  # probabilities that count as 0
+_MOST_STEPS = 10_000  # of one beta, about
 _ROUGH_STEPS = 4
 _POLISHED = 1 << 16  # decoders times inputs that climb to the top
 _STARTS = 256  # decoders from which the greatest gain is looked for
@@ -115,7 +116,7 @@ class Solver:
                 clusters.log_r,
                 beta,
                 tolerance,
-                2000,
+                2000 if fine == self._tolerance else 100,
                 self._threads,
             )
             clusters = Clusters(log_q, log_r)
@@ -137,6 +138,8 @@ class Solver:
                         break
                     # At the top, but too far from it for the certificate.
                     fine, more, clusters = fine / 10, None, best.clusters
+            if best is not None and iterations > _MOST_STEPS:
+                break
             rough = rough and more is not None
             clusters = more or clusters
         assert best is not None
