@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from bottleneck_oracle import LN2, entropy, information, problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
+from bottleneck_oracle import LN2, entropy, information, problems
 from ibfast.bottleneck import critical_betas, ib_curve, make_source
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
@@ -416,7 +416,9 @@ def test_what_a_curve_refuses():
         for value in (-0.1, [0.1, -2.0], np.nan):
             with pytest.raises(ValueError, match=f"{name}: .*; expected numbers that are not neg"):
                 f(value)
-    with pytest.raises(ValueError, match=r"relevance: 0.6; expected at most I\(X;Y\) = 0.39.* bits"):
+    with pytest.raises(
+        ValueError, match=r"relevance: 0.6; expected at most I\(X;Y\) = 0.39.* bits"
+    ):
         curve.rate_at([0.1, 0.6])
     assert curve.rate_at(curve.source.i_xy) == pytest.approx(1)
     for rtol in (0, 1, -1, np.nan):

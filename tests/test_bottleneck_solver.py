@@ -5,13 +5,13 @@ import json
 
 import numpy as np
 import pytest
-from bottleneck_oracle import information, problems, residual, restarts, used
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from test_processes import LEVELS, available, run
 
+from bottleneck_oracle import information, problems, residual, restarts, used
 from ibfast.bottleneck import critical_betas, ib_curve
+from test_processes import LEVELS, available, run
 
 FIELDS = ("beta", "rate", "relevance", "objective", "n_clusters", "residual", "gap", "iterations")
 

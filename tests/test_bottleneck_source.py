@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from bottleneck_oracle import entropy, information, problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bottleneck_oracle import entropy, information, problems
 from ibfast.bottleneck import Source, make_source
 
 few = settings(max_examples=40, deadline=None, derandomize=True)

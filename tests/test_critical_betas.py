@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from bottleneck_oracle import problems
 from scipy import optimize, special
 
+from bottleneck_oracle import problems
 from ibfast.bottleneck import critical_betas, ib_curve
 
 
