@@ -15,7 +15,7 @@ from ibfast.bottleneck import critical_betas, ib_curve
 from ibfast.datasets import spherical_rule
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-import bottleneck_oracle as oracle  # noqa: E402
+import bottleneck_oracle as oracle
 
 LN2 = float(np.log(2))
 
@@ -41,7 +41,7 @@ def closed_forms():
         onset = 1 / (1 - 2 * p) ** 2
         betas = onset * (1 + np.geomspace(1e-3, 10, 50))
         rows = [[1 - p, p], [p, 1 - p]]
-        curve = ib_curve(rows, betas=betas)
+        curve = ib_curve(rows, betas=betas, threads=1)
         truth = np.array([symmetric_channel(p, beta) for beta in betas])
         worst = max(worst, np.abs(np.stack([curve.rate, curve.relevance], axis=1) - truth).max())
         found = critical_betas(rows)
@@ -58,20 +58,20 @@ def closed_forms():
 
 
 def embo_curve(rows, p_x, betas, **options):
-    """Rate and relevance in bits: embo's are. Its beta is ours; points that fall are dropped."""
+    """Rate and relevance in bits, as embo's are; its exponents are ln q(t) - beta KL, KL in bits."""
     from embo import InformationBottleneck
 
     found = InformationBottleneck(
         pxy=p_x[:, None] * rows,
-        minbeta=betas[0],
-        maxbeta=betas[-1],
+        minbeta=LN2 * betas[0],
+        maxbeta=LN2 * betas[-1],
         numbeta=len(betas),
         processes=1,
         ensure_monotonic_bound=False,
         **options,
     )
     rate, relevance, _, beta = found.get_bottleneck()
-    return np.array(rate), np.array(relevance), np.array(beta)
+    return np.array(rate), np.array(relevance), np.array(beta) / LN2
 
 
 def random_problems():
@@ -79,7 +79,7 @@ def random_problems():
     for i, (rows, p_x) in enumerate(oracle.problems()):
         onset = critical_betas(rows, p_x).onset
         betas = np.linspace(0.9 * onset, 5 * onset, 12)
-        curve = ib_curve(rows, p_x, betas)
+        curve = ib_curve(rows, p_x, betas, threads=1)
         for at, beta in enumerate(betas):
             residual = max(residual, oracle.residual(rows, p_x, curve.encoder(at), beta))
         gap = max(gap, curve.gap.max())
@@ -100,8 +100,10 @@ def paper():
     betas = np.geomspace(1.01, 100, 100)
     for information in (0.99, 0.9, 0.7):
         _, rows = spherical_rule(information)
-        took = min(seconds(lambda rows=rows: ib_curve(rows, betas=betas, tolerance=1e-9), 3))
-        curve = ib_curve(rows, betas=betas, tolerance=1e-9)
+        took = min(
+            seconds(lambda rows=rows: ib_curve(rows, betas=betas, tolerance=1e-9, threads=1), 3)
+        )
+        curve = ib_curve(rows, betas=betas, tolerance=1e-9, threads=1)
         yield Result(
             f"soft rule {information}, 100 betas, s",
             took,
@@ -114,9 +116,9 @@ def paper():
 def against_embo():
     rng = np.random.default_rng(0)
     rows, p_x = rng.dirichlet(np.ones(4), 64)[np.arange(256) % 64], np.full(256, 1 / 256)
-    betas = np.linspace(0.01, 5, 30)
-    took = min(seconds(lambda: ib_curve(rows, p_x, betas), 5))
-    curve = ib_curve(rows, p_x, betas)
+    betas = np.linspace(0.01, 5, 30) / LN2  # embo's own
+    took = min(seconds(lambda: ib_curve(rows, p_x, betas, threads=1), 5))
+    curve = ib_curve(rows, p_x, betas, threads=1)
     start = time.perf_counter()
     rate, relevance, beta = embo_curve(rows, p_x, betas)
     other = time.perf_counter() - start
@@ -141,16 +143,18 @@ rows = np.random.default_rng(0).dirichlet(np.ones(10), 4096)
 betas = np.geomspace(1.1, 50, 50)
 ib_curve(rows[:100], betas=[2.0])
 open("/proc/self/clear_refs", "w").write("5")
-before, start = status("VmRSS"), time.perf_counter()
-curve = ib_curve(rows, betas=betas, n_clusters=64)
-took = time.perf_counter() - start
+before, start = status("VmRSS"), time.process_time()
+curve = ib_curve(rows, betas=betas, n_clusters=64, threads=1)
+took = time.process_time() - start
 print(WHAT)
 """
 
 
 def large():
     name = "4096 unlike inputs x 10 labels, 64 clusters, 50 betas"
-    yield Result(f"{name}: s", _child(LARGE.replace("WHAT", "took")), 20, True, "")
+    yield Result(
+        f"{name}: s", _child(LARGE.replace("WHAT", "took")), 20, True, "process time, one thread"
+    )
     if Path("/proc/self/clear_refs").exists():
         extra = _child(LARGE.replace("WHAT", "(status('VmHWM') - before) / 1e9"))
         yield Result(f"{name}: extra GB", extra, 1, True, "peak RSS")
@@ -158,7 +162,7 @@ def large():
 
 def main():
     info = _core.info()
-    table = Table(title=f"ibfast {info['version']}, {info['simd']}, {info['threads']} threads")
+    table = Table(title=f"ibfast {info['version']}, {info['simd']}, one thread")
     for column in ("what", "value", "target", "met", "measured"):
         table.add_column(column, overflow="fold")
     for group in (closed_forms, random_problems, paper, against_embo, large):

@@ -227,10 +227,12 @@ class Solver:
         Near a transition the plain steps all but stand still: their rate is the greatest
         eigenvalue of beta times the covariance of p(y|x) under w in the metric of r.
         """
-        n, k = r.shape
-        before = np.zeros(n)
+        k = r.shape[1]
+        tops, heights = [], []
+        before = np.zeros(len(r))
         options = r[None]  # the plain steps and Newton's, the better of which is gone on from
-        for _ in range(40):
+        for step in range(40):
+            n = options.shape[1]
             exponent = beta * self._rows @ log2(options.reshape(-1, k)).T - log_sum[:, None]
             terms = self._p_x[:, None] * np.exp2(np.minimum(exponent, _GREATEST))
             best = terms.sum(axis=0).reshape(-1, n).argmax(axis=0)
@@ -239,9 +241,14 @@ class Solver:
             gains = terms.sum(axis=0)
             w = terms / np.where(gains > 0, gains, 1.0)
             to = np.where(gains[:, None] > 0, w.T @ self._rows, r)
-            if np.abs(to - r).max() < 1e-9 or (gains < before * (1 + 1e-13)).all():
+            there = (np.abs(to - r).max(axis=1) < 1e-9) | (gains < before * (1 + 1e-13))
+            if step == 39:
+                there[:] = True
+            tops.append(r[there])
+            heights.append(gains[there])
+            if there.all():
                 break
-            before = gains
+            r, to, w, before = r[~there], to[~there], w[:, ~there], gains[~there]
             slope = beta * self._covariance(w, to) / np.where(r > 0, r, 1.0)[:, None]
             try:
                 newton = r + np.linalg.solve(np.eye(k) - slope, (to - r)[..., None])[..., 0]
@@ -249,7 +256,7 @@ class Solver:
                 newton = to
             newton = np.where((newton > 0).all(axis=1, keepdims=True), newton, to)
             options = np.stack([to, newton / newton.sum(axis=1, keepdims=True)])
-        return r, gains
+        return np.concatenate(tops), np.concatenate(heights)
 
     def _covariance(self, w: _Array, mean: _Array) -> _Array:
         """Of p(y|x) under each column of weights (m, n); shape (n, k, k)."""

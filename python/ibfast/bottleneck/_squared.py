@@ -14,7 +14,8 @@ from ibfast.bottleneck._source import make_source
 
 __all__ = ["SquaredIB", "squared_ib"]
 
-_WIDTH = 1e-7  # relative, of the usual betas between which the optimum lies
+_WIDTH, _LEAST_WIDTH = 1e-7, 1e-12  # relative, of the usual betas about the optimum
+_ALIKE = 1e-6  # rates that are of one encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,10 @@ def squared_ib(
         low, high = solve(1.0), solve(2.0)
         while 1 / high.beta[0] > 2 * beta * high.rate[0] and high.beta[0] < 1e12:
             low, high = high, solve(2 * high.beta[0])
-        while high.beta[0] > low.beta[0] * (1 + _WIDTH):
+        # Within a straight part the rate of the solver is as good as any: its ends are kept apart.
+        while high.beta[0] > low.beta[0] * (1 + _WIDTH) or (
+            high.rate[0] - low.rate[0] < _ALIKE and high.beta[0] > low.beta[0] * (1 + _LEAST_WIDTH)
+        ):
             middle = solve((low.beta[0] * high.beta[0]) ** 0.5)
             if 1 / middle.beta[0] <= 2 * beta * middle.rate[0]:
                 high = middle
@@ -106,7 +110,7 @@ def squared_ib(
         # The best of the chord between the two, which have the curve between them.
         rise, run = high.relevance[0] - low.relevance[0], high.rate[0] - low.rate[0]
         share = 1.0
-        if run > 0:
+        if run > _ALIKE:
             share = float(np.clip((rise / run / (2 * beta) - low.rate[0]) / run, 0, 1))
         points.append((low.rate[0] + share * run, low.relevance[0] + share * rise, share))
         pairs.append((low, high))
