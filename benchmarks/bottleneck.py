@@ -58,7 +58,7 @@ def closed_forms():
 
 
 def embo_curve(rows, p_x, betas, **options):
-    """Rate and relevance in bits, as embo's are; its exponents are ln q(t) - beta KL, KL in bits."""
+    """Rate and relevance in bits; embo's exponents are ln q(t) - beta KL with KL in bits."""
     from embo import InformationBottleneck
 
     found = InformationBottleneck(

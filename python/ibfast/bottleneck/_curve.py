@@ -323,16 +323,25 @@ _Solve = Callable[[float, Clusters], Solution]
 
 
 def _in_turn(solver: Solver, solve: _Solve, betas: _Array) -> list[Solution]:
-    """Upwards, each from the one before; then those that are not proven, downwards too."""
+    """Upwards, each from the one before; then those that are not sure, from elsewhere too."""
     solutions: list[Solution] = []
     clusters = solver.trivial()
     for beta in betas.tolist():
         solutions.append(solve(beta, clusters))
         clusters = solutions[-1].clusters
-    for i in range(len(solutions) - 2, -1, -1):
-        if solutions[i].gap >= SURE:
-            other = solve(solutions[i].beta, solutions[i + 1].clusters)
-            if other.objective < solutions[i].objective:
+    for i in range(len(solutions) - 1, -1, -1):
+        starts = [s.clusters for s in solutions[i + 1 : i + 2]]
+        if solutions[i].residual > _CONVERGED:
+            starts.append(solver.trivial())
+        for start in starts:
+            best = solutions[i]
+            if best.gap < SURE and best.residual <= _CONVERGED:
+                break
+            other = solve(best.beta, start)
+            rounding = 1e-14 * (1 + best.beta)
+            if other.objective < best.objective - rounding or (
+                other.objective <= best.objective + rounding and other.residual < best.residual
+            ):
                 solutions[i] = other
     return solutions
 

@@ -207,7 +207,15 @@ class Solver:
         """
         decoders, many = self._starts, self._many_starts
         most = max(16, _POLISHED // len(log_sum))
-        if steps > _ROUGH_STEPS and len(many) <= most:  # all of them, before they run together
+        if steps > _ROUGH_STEPS and len(many) <= most:
+            # All of them, but those that soon run together: far from a transition, most.
+            for _ in range(3):
+                joint = self._gains(beta, many, log_sum)
+                gains = joint.sum(axis=0)
+                many = np.where(
+                    gains[:, None] > 0, (joint / np.where(gains > 0, gains, 1.0)).T, many
+                )
+            many, _ = _unlike(many, gains, 0.005)
             return _unlike(*self._polished(beta, many, log_sum))
         for step in range(steps):
             joint = self._gains(beta, decoders, log_sum)
@@ -334,12 +342,15 @@ def _plogp(p: _Array) -> _Array:
     return p * log2(p)
 
 
-def _unlike(decoders: _Array, gains: _Array) -> tuple[_Array, _Array]:
+def _unlike(decoders: _Array, gains: _Array, least: float = 0.02) -> tuple[_Array, _Array]:
     """Those by descending gain, of like ones the first alone."""
     order = np.argsort(-gains)
     decoders, gains = decoders[order], gains[order]
+    # Most are found alike on a grid.
+    first = np.sort(np.unique((decoders / least).round(), axis=0, return_index=True)[1])
+    decoders, gains = decoders[first], gains[first]
     kept: list[int] = []
     for i in range(len(gains)):
-        if (np.abs(decoders[kept] - decoders[i]).max(axis=1, initial=0) > 0.02).all():
+        if (np.abs(decoders[kept] - decoders[i]).max(axis=1, initial=0) > least).all():
             kept.append(i)
     return decoders[kept], gains[kept]
