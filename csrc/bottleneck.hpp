@@ -184,10 +184,10 @@ class Bottleneck {
         for (double& log_q : c.log_q) log_q -= std::log2(sum);
     }
 
-    // Takes `other` where F is not less there.
+    // Takes `other` where F is not less there. (F is never above 0, but of what is no number.)
     bool improve(Clusters& c, Encoded& now, Encoded& next, Clusters&& other) const {
         encode(other, next);
-        if (!(next.f >= now.f - 1e-15 * std::abs(now.f))) return false;
+        if (!(next.f >= now.f - 1e-15 * std::abs(now.f) && next.f < 1e-3)) return false;
         c = std::move(other);
         std::swap(now, next);
         return true;
@@ -323,13 +323,14 @@ class Bottleneck {
         constexpr double log2_e = 1.4426950408889634;
         for (std::size_t t = 0; t < c.size(); ++t) {
             double* r = &c.log_r[t * s_.k];
-            double sum = 0;
+            double most = kLogZero, sum = 0;
             for (std::size_t y = 0; y < s_.k; ++y) {
-                if (r[y] == kLogZero) continue;
-                r[y] += length * log2_e * step[t * s_.k + y];
-                sum += std::exp2(r[y]);
+                if (r[y] != kLogZero) r[y] += length * log2_e * step[t * s_.k + y];
+                most = std::max(most, r[y]);
             }
-            const double log_sum = std::log2(sum);
+            for (std::size_t y = 0; y < s_.k; ++y)
+                if (r[y] != kLogZero) sum += std::exp2(r[y] - most);
+            const double log_sum = most + std::log2(sum);
             for (std::size_t y = 0; y < s_.k; ++y)
                 if (r[y] != kLogZero) r[y] -= log_sum;
             c.log_q[t] += beta_ * log_sum;

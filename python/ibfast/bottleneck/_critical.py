@@ -13,6 +13,7 @@ from ibfast.bottleneck._source import make_source
 __all__ = ["CriticalBetas", "critical_betas"]
 
 _STARTS = 256
+_TINY = 1e-100  # probabilities that count as 0
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ def critical_betas(p_y_given_x: Any, p_x: Any = None) -> CriticalBetas:
     """
     source = make_source(p_y_given_x, p_x)
     rows, p, p_y = source.p_y_given_x, source.p_x, source.p_y
-    used = p_y > 0
-    rows, p_y = rows[:, used], p_y[used]
+    labels, inputs = p_y > _TINY, p > _TINY
+    rows, p, p_y = rows[inputs][:, labels], p[inputs], p_y[labels]
     scaled = np.sqrt(p)[:, None] * rows / np.sqrt(p_y)
     if len(p) == 1 or len(p_y) == 1:
         return CriticalBetas(np.inf, np.inf)
     left, singular, _ = np.linalg.svd(scaled, full_matrices=False)
     instability = 1 / min(1.0, float(singular[1])) ** 2 if singular[1] > 1e-12 else np.inf
-    return CriticalBetas(min(instability, _onset(rows, p, p_y, left[:, 1])), instability)
+    return CriticalBetas(max(1.0, min(instability, _onset(rows, p, p_y, left[:, 1]))), instability)
 
 
 def _onset(
@@ -93,7 +94,7 @@ def _onset(
     least = np.inf
     for _ in range(1000):
         q_y = q @ rows
-        log_ratio = np.log(q_y / p_y)
+        log_ratio = np.log(np.maximum(q_y / p_y, _TINY))
         with np.errstate(divide="ignore", invalid="ignore"):
             above = np.where(q > 0, q * np.log(q / p), 0.0).sum(axis=1)
             below = (q_y * log_ratio).sum(axis=1)

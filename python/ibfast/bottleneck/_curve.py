@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ibfast._arrays import Units, as_values, check_count, check_threads, check_units
 from ibfast.bottleneck._critical import CriticalBetas, critical_betas
-from ibfast.bottleneck._solver import LOG_ZERO, Clusters, Solution, Solver
+from ibfast.bottleneck._solver import LOG_ZERO, SURE, Clusters, Solution, Solver
 from ibfast.bottleneck._source import Source, make_source
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["IBCurve", "ib_curve"]
 
 _Array = NDArray[np.float64]
-_SURE = 1e-9  # bits of the Lagrangian
+_CONVERGED = 1e-9  # change of q(t|x)
 _MOST_POINTS = 1000
 
 
@@ -45,7 +45,9 @@ class IBCurve:
         The objective of no encoder, of whatever size, is lower by more than this: 0 for a proven
         optimum.
     sure : ndarray of bool, shape (b,)
-        Where `gap` is below 1e-9 bit. Elsewhere the clusters allowed were too few.
+        Where `gap` is below 1e-9 bit, and `residual` at most `tolerance` or 1e-9. Elsewhere the
+        clusters allowed were too few, or the problem is as good as flat: just above beta = 1 with
+        labels that are nearly a function of the input, inputs with p(x) below 1e-12.
     iterations : ndarray of int64, shape (b,)
     """
 
@@ -87,7 +89,7 @@ class IBCurve:
             "n_clusters": ("clusters", "1"),
             "residual": ("greatest change of q(t|x) in an iteration", "1"),
             "gap": ("by how much at most another encoder is better", self.units),
-            "sure": ("gap below 1e-9 bit", "1"),
+            "sure": ("gap below 1e-9 bit, and converged", "1"),
             "iterations": ("iterations", "1"),
         }
         return xr.Dataset(
@@ -299,7 +301,7 @@ def ib_curve(
     def column(name: str, scale: float = 1.0) -> _Array:
         return np.array([getattr(s, name) for s in solutions], dtype=np.float64) * scale
 
-    gap = column("gap")
+    gap, residual = column("gap"), column("residual")
     return IBCurve(
         source=source,
         units=units,
@@ -308,9 +310,9 @@ def ib_curve(
         relevance=column("relevance", unit),
         objective=column("objective", unit),
         n_clusters=np.array([len(s.clusters) for s in solutions]),
-        residual=column("residual"),
+        residual=residual,
         gap=gap * unit,
-        sure=gap < _SURE,
+        sure=(gap < SURE) & (residual <= max(tolerance, _CONVERGED)),
         iterations=column("iterations").astype(np.int64),
         _clusters=tuple(s.clusters for s in solutions),
         _solver=solver,
@@ -321,16 +323,25 @@ _Solve = Callable[[float, Clusters], Solution]
 
 
 def _in_turn(solver: Solver, solve: _Solve, betas: _Array) -> list[Solution]:
-    """Upwards, each from the one before; then those that are not proven, downwards too."""
+    """Upwards, each from the one before; then those that are not sure, from elsewhere too."""
     solutions: list[Solution] = []
     clusters = solver.trivial()
     for beta in betas.tolist():
         solutions.append(solve(beta, clusters))
         clusters = solutions[-1].clusters
-    for i in range(len(solutions) - 2, -1, -1):
-        if solutions[i].gap >= _SURE:
-            other = solve(solutions[i].beta, solutions[i + 1].clusters)
-            if other.objective < solutions[i].objective:
+    for i in range(len(solutions) - 1, -1, -1):
+        starts = [s.clusters for s in solutions[i + 1 : i + 2]]
+        if solutions[i].residual > _CONVERGED:
+            starts.append(solver.trivial())
+        for start in starts:
+            best = solutions[i]
+            if best.gap < SURE and best.residual <= _CONVERGED:
+                break
+            other = solve(best.beta, start)
+            rounding = 1e-14 * (1 + best.beta)
+            if other.objective < best.objective - rounding or (
+                other.objective <= best.objective + rounding and other.residual < best.residual
+            ):
                 solutions[i] = other
     return solutions
 

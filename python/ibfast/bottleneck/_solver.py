@@ -18,14 +18,23 @@ from numpy.typing import NDArray
 from ibfast import _core
 from ibfast.bottleneck._source import Source
 
-__all__ = ["LOG_ZERO", "Clusters", "Solution", "Solver", "log2"]
+__all__ = ["LOG_ZERO", "SURE", "Clusters", "Solution", "Solver", "log2"]
 
 _Array = NDArray[np.float64]
+_Encoded = tuple[_Array, _Array, _Array, float]
 
 LOG_ZERO = -1e300  # as in the kernel: 0 times it is 0
+SURE = 1e-9  # bits of the Lagrangian
+_NEAR = 1e-6  # a gap that may come from the tolerance
+_FINEST = 1e-13  # tolerance
 _LEAST = 1e-14  # bits of F that are worth another cluster
 _GAIN = 1e-12  # of a cluster that is worth adding, beside 1
 _ROUGH = 1e-4  # residual and gain while clusters are still to come
+_GREATEST = 1000.0  # exponent of 2, as in the kernel
+_TINY = 1e-100  # probabilities that count as 0
+_MOST_STEPS = 10_000  # of one beta, about
+_ROUGH_STEPS = 4
+_POLISHED = 1 << 16  # decoders times inputs that climb to the top
 _STARTS = 256  # decoders from which the greatest gain is looked for
 
 
@@ -73,80 +82,104 @@ class Solver:
     def __init__(self, source: Source, most: int, tolerance: float, threads: int) -> None:
         self.source, self.most = source, most
         self._tolerance, self._threads = tolerance, threads
-        self._log_rows = log2(source.p_y_given_x)
-        points = source.p_y_given_x
+        # As zeros in the kernel: decoders would be too small for it.
+        self._rows = np.where(source.p_y_given_x < _TINY, 0.0, source.p_y_given_x)
+        self._p_x = np.where(source.p_x < _TINY, 0.0, source.p_x)
+        self._p_y = self._p_x @ self._rows
+        points = self._rows
         if len(points) > _STARTS:
             points = points[np.linspace(0, len(points) - 1, _STARTS).round().astype(int)]
-        # A little of p(y) keeps every start in reach of the rest.
-        self._starts = 0.999 * points + 0.001 * source.p_y
+        # A little of p(y) keeps every start in reach of the rest. Decoders of two labels lie on a
+        # line, and no top of D between those starts; with more, starts half way in find others.
+        self._starts = 0.999 * points + 0.001 * self._p_y
+        shares = [1.0] if points.shape[1] == 2 else [1.0, 0.97, 0.7]
+        self._many_starts = np.concatenate(
+            [share * self._starts + (1 - share) * self._p_y for share in shares]
+        )
 
     def trivial(self) -> Clusters:
         """One cluster for all inputs."""
-        return Clusters(np.zeros(1), log2(self.source.p_y)[None])
+        return Clusters(np.zeros(1), log2(self._p_y)[None])
 
     def solve(self, beta: float, start: Clusters) -> Solution:
         """Climb from `start`, and on from better clusters while there are some."""
-        clusters, iterations = start, 0
+        clusters, iterations, fine = start, 0, self._tolerance
         best: Solution | None = None
         rough = True  # until all clusters that matter are there
         for round_ in range(60):
             rough = rough and round_ < 30
-            tolerance, least = (_ROUGH, _ROUGH) if rough else (self._tolerance, _GAIN)
-            log_q, log_r, f, residual, steps = _core.bottleneck_climb(
-                self.source.p_y_given_x,
-                self.source.p_x,
+            tolerance, least = (_ROUGH, _ROUGH) if rough else (fine, _GAIN)
+            log_q, log_r, _, residual, steps = _core.bottleneck_climb(
+                self._rows,
+                self._p_x,
                 clusters.log_q,
                 clusters.log_r,
                 beta,
                 tolerance,
-                2000,
+                2000 if fine == self._tolerance else 100,
                 self._threads,
             )
             clusters = Clusters(log_q, log_r)
             iterations += steps
-            more, gain = self._better(beta, clusters, least)
+            encoded = self.encode(beta, clusters)
+            more, gain = self._better(beta, clusters, encoded, least)
             if not rough:
-                now = self._solution(beta, clusters, f, residual, gain)
-                if best is not None and now.objective >= best.objective - _LEAST * (1 + beta):
-                    break
-                best = now
-                if more is None:
-                    break
+                now = self._solution(beta, clusters, encoded, residual, gain)
+                least_better = _LEAST * (1 + beta)
+                higher = best is None or now.objective < best.objective - least_better
+                if (
+                    best is None
+                    or higher
+                    or (now.gap < best.gap and now.objective < best.objective + least_better)
+                ):
+                    best = now
+                if more is None or not higher:
+                    if not (SURE <= best.gap < _NEAR and fine > _FINEST):
+                        break
+                    # At the top, but too far from it for the certificate.
+                    fine, more, clusters = fine / 10, None, best.clusters
+            if best is not None and iterations > _MOST_STEPS:
+                break
             rough = rough and more is not None
             clusters = more or clusters
         assert best is not None
         return replace(best, iterations=iterations)
 
-    def encode(self, beta: float, c: Clusters) -> tuple[_Array, _Array, _Array, float]:
+    def encode(self, beta: float, c: Clusters) -> _Encoded:
         """q(t|x) of the classes (m, n), log2 of the sums in F (m,), q(y,t) (k, n), and F."""
-        s = self.source
-        return _core.bottleneck_encode(s.p_y_given_x, s.p_x, c.log_q, c.log_r, beta, self._threads)
+        return _core.bottleneck_encode(self._rows, self._p_x, c.log_q, c.log_r, beta, self._threads)
 
     def _solution(
-        self, beta: float, c: Clusters, f: float, residual: float, gain: float
+        self, beta: float, c: Clusters, encoded: _Encoded, residual: float, gain: float
     ) -> Solution:
-        q, r = np.exp2(c.log_q), np.exp2(c.log_r)
-        terms = np.where(r > 0, r * (c.log_r - log2(self.source.p_y)), 0.0)
-        objective = -f - beta * self.source.h_y
-        relevance = float(q @ terms.sum(axis=1))
+        """What the encoder reaches, from itself: its clusters are known to the residual alone."""
+        q, _, joint, _ = encoded
+        p_t, p_y = joint.sum(axis=0), joint.sum(axis=1)
+        rate = float(self._p_x @ _plogp(q).sum(axis=1) - _plogp(p_t).sum())
+        relevance = float(_plogp(joint).sum() - _plogp(p_t).sum() - _plogp(p_y).sum())
+        rate, relevance = max(0.0, rate), max(0.0, relevance)
         return Solution(
             beta=beta,
             clusters=c,
-            rate=max(0.0, objective + beta * relevance),
-            relevance=max(0.0, relevance),
-            objective=objective,
+            rate=rate,
+            relevance=relevance,
+            objective=rate - beta * relevance,
             residual=residual,
             gap=max(0.0, float(np.log2(gain))),
             iterations=0,
         )
 
-    def _better(self, beta: float, c: Clusters, least: float) -> tuple[Clusters | None, float]:
+    def _better(
+        self, beta: float, c: Clusters, encoded: _Encoded, least: float
+    ) -> tuple[Clusters | None, float]:
         """Clusters with a greater F, if there are any, and the greatest gain D that was found.
 
         Gains that exceed 1 by no more than `least` do not count.
         """
-        q, log_sum, joint, _ = self.encode(beta, c)
-        decoders, gains = self._greatest_gains(beta, log_sum, 4 if least == _ROUGH else 12)
+        q, log_sum, joint, _ = encoded
+        decoders, gains = self._greatest_gains(
+            beta, log_sum, _ROUGH_STEPS if least == _ROUGH else 12
+        )
         gain = float(gains.max(initial=1.0))
         if len(c) >= self.most:
             return None, gain
@@ -163,9 +196,8 @@ class Solver:
 
     def _gains(self, beta: float, decoders: _Array, log_sum: _Array) -> _Array:
         """Sum over x of p(x,y) 2^(...) of each decoder; shape (k, n), whose sums over y are D."""
-        s = self.source
         return _core.bottleneck_gains(
-            s.p_y_given_x, s.p_x, log2(decoders), log_sum, beta, self._threads
+            self._rows, self._p_x, log2(decoders), log_sum, beta, self._threads
         )
 
     def _greatest_gains(self, beta: float, log_sum: _Array, steps: int) -> tuple[_Array, _Array]:
@@ -173,21 +205,75 @@ class Solver:
 
         r = sum_x w(x) p(y|x) / sum_x w(x), w(x) being the terms of D(r), never lowers D.
         """
-        decoders = self._starts
+        decoders, many = self._starts, self._many_starts
+        most = max(16, _POLISHED // len(log_sum))
+        if steps > _ROUGH_STEPS and len(many) <= most:
+            # All of them, but those that soon run together: far from a transition, most.
+            for _ in range(3):
+                joint = self._gains(beta, many, log_sum)
+                gains = joint.sum(axis=0)
+                many = np.where(
+                    gains[:, None] > 0, (joint / np.where(gains > 0, gains, 1.0)).T, many
+                )
+            many, _ = _unlike(many, gains, 0.005)
+            return _unlike(*self._polished(beta, many, log_sum))
         for step in range(steps):
             joint = self._gains(beta, decoders, log_sum)
             gains = joint.sum(axis=0)
             if step == 2 and len(gains) > 64:  # the best alone go on
                 joint = joint[:, np.argsort(-gains)[:64]]
                 gains = joint.sum(axis=0)
-            decoders = (joint / gains).T
-        order = np.argsort(-gains)
-        decoders, gains = decoders[order], gains[order]
-        kept: list[int] = []
-        for i in range(len(gains)):
-            if all(np.abs(decoders[i] - decoders[j]).max() > 0.02 for j in kept):
-                kept.append(i)
-        return decoders[kept], gains[kept]
+            decoders = (joint / np.where(gains > 0, gains, 1.0)).T
+        decoders, gains = _unlike(decoders, gains)
+        if steps > _ROUGH_STEPS:
+            return _unlike(*self._polished(beta, decoders[:most], log_sum))
+        return decoders, gains
+
+    def _polished(self, beta: float, r: _Array, log_sum: _Array) -> tuple[_Array, _Array]:
+        """Decoders that have climbed to the top of D by Newton's method, and their gains.
+
+        Near a transition the plain steps all but stand still: their rate is the greatest
+        eigenvalue of beta times the covariance of p(y|x) under w in the metric of r.
+        """
+        k = r.shape[1]
+        tops, heights = [], []
+        before = np.zeros(len(r))
+        options = r[None]  # the plain steps and Newton's, the better of which is gone on from
+        for step in range(40):
+            n = options.shape[1]
+            exponent = beta * self._rows @ log2(options.reshape(-1, k)).T - log_sum[:, None]
+            terms = self._p_x[:, None] * np.exp2(np.minimum(exponent, _GREATEST))
+            best = terms.sum(axis=0).reshape(-1, n).argmax(axis=0)
+            r = options[best, np.arange(n)]
+            terms = terms[:, best * n + np.arange(n)]
+            gains = terms.sum(axis=0)
+            w = terms / np.where(gains > 0, gains, 1.0)
+            to = np.where(gains[:, None] > 0, w.T @ self._rows, r)
+            there = (np.abs(to - r).max(axis=1) < 1e-9) | (gains < before * (1 + 1e-13))
+            if step == 39:
+                there[:] = True
+            tops.append(r[there])
+            heights.append(gains[there])
+            if there.all():
+                break
+            r, to, w, before = r[~there], to[~there], w[:, ~there], gains[~there]
+            slope = beta * self._covariance(w, to) / np.where(r > 0, r, 1.0)[:, None]
+            try:
+                newton = r + np.linalg.solve(np.eye(k) - slope, (to - r)[..., None])[..., 0]
+            except np.linalg.LinAlgError:
+                newton = to
+            newton = np.where((newton > 0).all(axis=1, keepdims=True), newton, to)
+            options = np.stack([to, newton / newton.sum(axis=1, keepdims=True)])
+        return np.concatenate(tops), np.concatenate(heights)
+
+    def _covariance(self, w: _Array, mean: _Array) -> _Array:
+        """Of p(y|x) under each column of weights (m, n); shape (n, k, k)."""
+        block = max(1, (1 << 20) // self._rows.size)  # not all products at once
+        second = [
+            (w.T[i : i + block, None] * self._rows.T) @ self._rows
+            for i in range(0, len(mean), block)
+        ]
+        return np.concatenate(second) - mean[:, :, None] * mean[:, None, :]
 
     def _added(
         self, beta: float, c: Clusters, new: _Array, log_sum: _Array
@@ -195,10 +281,13 @@ class Solver:
         """With a share of new decoders, the best of a ladder of shares; by how much F grows."""
         if not len(new):
             return None
-        share = np.exp2(-np.arange(1.0, 30.0, 0.5))[:, None]
+        share = np.exp2(-np.concatenate([np.arange(1.0, 20.0, 0.5), np.arange(20.0, 52.0)]))[
+            :, None
+        ]
         log_r = log2(new)
-        ratio = np.exp2(beta * self.source.p_y_given_x @ log_r.T - log_sum[:, None]).mean(axis=1)
-        f = np.log2(1 - share + share * ratio) @ self.source.p_x
+        exponent = beta * self._rows @ log_r.T - log_sum[:, None]
+        ratio = np.exp2(np.minimum(exponent, _GREATEST)).mean(axis=1)
+        f = np.log2(1 - share + share * ratio) @ self._p_x
         best = int(f.argmax())
         if f[best] <= _LEAST:
             return None
@@ -217,14 +306,11 @@ class Solver:
         The curvature of D at r_t is beta times the covariance of p(y|x) within the cluster in the
         metric of r_t, less 1.
         """
-        s = self.source
-        k = s.p_y_given_x.shape[1]
         r = (joint / joint.sum(axis=0)).T
         scale = np.where(r > 0, 1 / np.sqrt(np.where(r > 0, r, 1.0)), 0.0)
-        inside = s.p_x[:, None] * q / joint.sum(axis=0)
-        products = (s.p_y_given_x[:, :, None] * s.p_y_given_x[:, None, :]).reshape(-1, k * k)
-        second = (inside.T @ products).reshape(-1, k, k) - r[:, :, None] * r[:, None, :]
-        values, vectors = np.linalg.eigh(beta * second * scale[:, :, None] * scale[:, None, :])
+        inside = self._p_x[:, None] * q / joint.sum(axis=0)
+        curvature = beta * self._covariance(inside, r) * scale[:, :, None] * scale[:, None, :]
+        values, vectors = np.linalg.eigh(curvature)
         f_best, best = _LEAST, None
         for t in np.flatnonzero(values[:, -1] > 1 + 1e3 * least):
             direction = vectors[t, :, -1] / np.where(scale[t] > 0, scale[t], np.inf)
@@ -234,10 +320,9 @@ class Solver:
                 [r[t] + length[:, None] * direction, r[t] - length[:, None] * direction]
             )
             log_pair = log2(pair)
-            terms = np.exp2(
-                beta * np.einsum("xy,sly->slx", s.p_y_given_x, log_pair) + c.log_q[t] - log_sum
-            )
-            f = np.log2(1 - q[:, t] + terms.mean(axis=0)) @ s.p_x
+            exponent = beta * np.einsum("xy,sly->slx", self._rows, log_pair) + c.log_q[t] - log_sum
+            terms = np.exp2(np.minimum(exponent, _GREATEST))
+            f = np.log2(np.maximum(1 - q[:, t] + terms.mean(axis=0), 1e-300)) @ self._p_x
             i = int(f.argmax())
             if f[i] > f_best:
                 f_best = f[i]
@@ -251,3 +336,21 @@ class Solver:
 def log2(p: _Array) -> _Array:
     """log2, with `LOG_ZERO` for that of 0."""
     return np.log2(p, out=np.full(p.shape, LOG_ZERO), where=p > 0)
+
+
+def _plogp(p: _Array) -> _Array:
+    return p * log2(p)
+
+
+def _unlike(decoders: _Array, gains: _Array, least: float = 0.02) -> tuple[_Array, _Array]:
+    """Those by descending gain, of like ones the first alone."""
+    order = np.argsort(-gains)
+    decoders, gains = decoders[order], gains[order]
+    # Most are found alike on a grid.
+    first = np.sort(np.unique((decoders / least).round(), axis=0, return_index=True)[1])
+    decoders, gains = decoders[first], gains[first]
+    kept: list[int] = []
+    for i in range(len(gains)):
+        if (np.abs(decoders[kept] - decoders[i]).max(axis=1, initial=0) > least).all():
+            kept.append(i)
+    return decoders[kept], gains[kept]

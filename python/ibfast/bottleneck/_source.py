@@ -130,4 +130,4 @@ def make_source(p_y_given_x: Any, p_x: Any = None) -> Source:
 def entropy_bits(p: NDArray[Any]) -> float:
     """Entropy in bits of probabilities of any shape, 0 log 0 being 0."""
     positive = p[p > 0]
-    return float(-(positive @ np.log2(positive))) + 0.0
+    return max(0.0, float(-(positive @ np.log2(positive))))

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ibfast._arrays import Units, check_units
+from ibfast._arrays import Units
 from ibfast.bottleneck._curve import IBCurve, check_betas, ib_curve
 from ibfast.bottleneck._source import make_source
 
 __all__ = ["SquaredIB", "squared_ib"]
+
+_WIDTH, _LEAST_WIDTH = 1e-7, 1e-12  # relative, of the usual betas about the optimum
+_ALIKE = 1e-6  # rates that are of one encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +36,13 @@ class SquaredIB:
     relevance: NDArray[np.float64]
     share: NDArray[np.float64]
     units: Units
-    _pairs: tuple[tuple[IBCurve, int, int], ...]
+    _pairs: tuple[tuple[IBCurve, IBCurve], ...]
 
     def encoder(self, i: int) -> NDArray[np.float64]:
         """q(t|x) of point `i`, shape (n, t): its two encoders side by side, each for its share."""
-        curve, low, high = self._pairs[i]
+        low, high = self._pairs[i]
         parts = [(self.share[i], high), (1 - self.share[i], low)]
-        return np.concatenate([s * curve.encoder(at) for s, at in parts if s > 0], axis=1)
+        return np.concatenate([s * curve.encoder(0) for s, curve in parts if s > 0], axis=1)
 
 
 def squared_ib(
@@ -83,29 +86,33 @@ def squared_ib(
     Kolchinsky, A., Tracey, B. D. & Van Kuyk, S. (2019). Caveats for information bottleneck in
     deterministic scenarios. ICLR, equation 6 and theorem 2.
     """
-    source, unit = make_source(p_y_given_x, p_x), check_units(units)
+    source = make_source(p_y_given_x, p_x)
     wanted = check_betas(betas)
     points, pairs = [], []
     for beta in wanted.tolist():
+
+        def solve(usual: float) -> IBCurve:
+            return ib_curve(source, betas=[usual], units=units, threads=threads)
+
         # 1 / b falls with the usual beta b, and I(X;T) does not: they meet once.
-        low, high = 1.0, 2.0
-        while True:
-            end = ib_curve(source, betas=[high], units=units, threads=threads)
-            if 1 / high <= 2 * beta * end.rate[0] or high > 1e12:
-                break
-            low, high = high, 2 * high
-        while high > low * (1 + 1e-13):
-            middle = (low * high) ** 0.5
-            rate = ib_curve(source, betas=[middle], units=units, threads=threads).rate[0]
-            if 1 / middle <= 2 * beta * rate:
+        low, high = solve(1.0), solve(2.0)
+        while 1 / high.beta[0] > 2 * beta * high.rate[0] and high.beta[0] < 1e12:
+            low, high = high, solve(2 * high.beta[0])
+        # Within a straight part the rate of the solver is as good as any: its ends are kept apart.
+        while high.beta[0] > low.beta[0] * (1 + _WIDTH) or (
+            high.rate[0] - low.rate[0] < _ALIKE and high.beta[0] > low.beta[0] * (1 + _LEAST_WIDTH)
+        ):
+            middle = solve((low.beta[0] * high.beta[0]) ** 0.5)
+            if 1 / middle.beta[0] <= 2 * beta * middle.rate[0]:
                 high = middle
             else:
                 low = middle
-        curve = ib_curve(source, betas=[low, high], units=units, threads=threads)
-        (r0, r1), (i0, i1) = curve.rate, curve.relevance
-        best = min(1 / (2 * beta * high), source.h_x * unit)
-        share = float(np.clip((best - r0) / (r1 - r0), 0, 1)) if r1 > r0 + 1e-9 else 1.0
-        points.append((share * r1 + (1 - share) * r0, share * i1 + (1 - share) * i0, share))
-        pairs.append((curve, 0, len(curve) - 1))
+        # The best of the chord between the two, which have the curve between them.
+        rise, run = high.relevance[0] - low.relevance[0], high.rate[0] - low.rate[0]
+        share = 1.0
+        if run > _ALIKE:
+            share = float(np.clip((rise / run / (2 * beta) - low.rate[0]) / run, 0, 1))
+        points.append((low.rate[0] + share * run, low.relevance[0] + share * rise, share))
+        pairs.append((low, high))
     rate, relevance, share_ = np.array(points).T
     return SquaredIB(wanted, rate, relevance, share_, units, tuple(pairs))
