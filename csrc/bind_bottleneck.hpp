@@ -4,7 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include "bottleneck.hpp"
+#include "bottleneck_gains.hpp"
 #include "records.hpp"
 
 namespace ibfast {
@@ -91,6 +91,22 @@ inline Doubles gains(const Doubles& p, const Doubles& weight, const Doubles& log
     return rows_of(joint, joint.size() / s.k, c.size());
 }
 
+// Decoders (n, k) that have climbed from those given to tops of D, and their D (n,)
+inline py::tuple climb_gains(const Doubles& p, const Doubles& weight, const Doubles& decoders,
+                             const Doubles& log_sum, double beta, int threads, const Poll& poll) {
+    const Source s = source_of(p, weight);
+    const auto n = static_cast<std::size_t>(decoders.shape(0));
+    Doubles r({n, s.k}), gain(static_cast<py::ssize_t>(n));
+    double *to = r.mutable_data(), *gains = gain.mutable_data();
+    std::copy_n(decoders.data(), n * s.k, to);
+    {
+        const py::gil_scoped_release no_gil;
+        const GainClimb problem(s, beta, log_sum.data());
+        problem.climb(n, to, gains, threads_for(40 * n * s.m * s.k, threads), poll);
+    }
+    return py::make_tuple(r, gain);
+}
+
 // beta, F at it, at half and at twice of it, whether it is an end of the range
 inline py::tuple nearest(const Doubles& p, const Doubles& weight, const Doubles& log_q,
                          const Doubles& log_r, double slope, double low, double high, int threads) {
@@ -114,6 +130,11 @@ inline void bind_bottleneck(pybind11::module_& m, const Poll& poll) {
                                      std::size_t most, int threads) {
         return bottleneck::climb(p, weight, log_q, log_r, beta, tolerance, most, threads, poll);
     });
+    m.def("bottleneck_climb_gains",
+          [poll](const Doubles& p, const Doubles& weight, const Doubles& decoders,
+                 const Doubles& log_sum, double beta, int threads) {
+              return bottleneck::climb_gains(p, weight, decoders, log_sum, beta, threads, poll);
+          });
     m.def("bottleneck_encode", &bottleneck::encode);
     m.def("bottleneck_gains", &bottleneck::gains);
     m.def("bottleneck_nearest", &bottleneck::nearest);

@@ -118,6 +118,9 @@ def bottleneck_climb(
     most: int,
     threads: int,
 ) -> tuple[_Doubles, _Doubles, float, float, int]: ...
+def bottleneck_climb_gains(
+    p: _Doubles, weight: _Doubles, decoders: _Doubles, log_sum: _Doubles, beta: float, threads: int
+) -> tuple[_Doubles, _Doubles]: ...
 def bottleneck_encode(
     p: _Doubles, weight: _Doubles, log_q: _Doubles, log_r: _Doubles, beta: float, threads: int
 ) -> tuple[_Doubles, _Doubles, _Doubles, float]: ...

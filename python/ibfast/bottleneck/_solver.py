@@ -33,7 +33,6 @@ _ROUGH = 1e-4  # residual and gain while clusters are still to come
 _GREATEST = 1000.0  # exponent of 2, as in the kernel
 _TINY = 1e-100  # probabilities that count as 0
 _MOST_STEPS = 10_000  # of one beta, about
-_ROUGH_STEPS = 4
 _POLISHED = 1 << 16  # decoders times inputs that climb to the top
 _STARTS = 256  # decoders from which the greatest gain is looked for
 
@@ -103,6 +102,8 @@ class Solver:
 
     def solve(self, beta: float, start: Clusters) -> Solution:
         """Climb from `start`, and on from better clusters while there are some."""
+        if beta <= 1:  # I(T;Y) is at most I(X;T)
+            return Solution(beta, self.trivial(), 0.0, 0.0, 0.0, 0.0, 0.0, 0)
         clusters, iterations, fine = start, 0, self._tolerance
         best: Solution | None = None
         rough = True  # until all clusters that matter are there
@@ -177,13 +178,12 @@ class Solver:
         Gains that exceed 1 by no more than `least` do not count.
         """
         q, log_sum, joint, _ = encoded
-        decoders, gains = self._greatest_gains(
-            beta, log_sum, _ROUGH_STEPS if least == _ROUGH else 12
-        )
+        decoders, gains = self._greatest_gains(beta, log_sum, rough=least == _ROUGH)
         gain = float(gains.max(initial=1.0))
         if len(c) >= self.most:
             return None, gain
-        new = decoders[gains > 1 + least][: self.most - len(c)]
+        good = gains > 1 + least
+        new = _unlike(decoders[good], gains[good])[: self.most - len(c)]
         options = [
             option
             for option in (
@@ -200,71 +200,36 @@ class Solver:
             self._rows, self._p_x, log2(decoders), log_sum, beta, self._threads
         )
 
-    def _greatest_gains(self, beta: float, log_sum: _Array, steps: int) -> tuple[_Array, _Array]:
-        """Decoders of locally greatest gain and these gains, descending.
+    def _greatest_gains(
+        self, beta: float, log_sum: _Array, *, rough: bool
+    ) -> tuple[_Array, _Array]:
+        """Decoders of locally greatest gain, or `rough`-ly so, and these gains.
 
-        r = sum_x w(x) p(y|x) / sum_x w(x), w(x) being the terms of D(r), never lowers D.
+        r = sum_x w(x) p(y|x) / sum_x w(x), w(x) being the terms of D(r), never lowers D. Near a
+        transition such steps all but stand still, at the rate of the greatest eigenvalue of beta
+        times the covariance of p(y|x) under w in the metric of r: then the kernel climbs on by
+        Newton's method, from those that have not run together.
         """
-        decoders, many = self._starts, self._many_starts
-        most = max(16, _POLISHED // len(log_sum))
-        if steps > _ROUGH_STEPS and len(many) <= most:
-            # All of them, but those that soon run together: far from a transition, most.
-            for _ in range(3):
-                joint = self._gains(beta, many, log_sum)
-                gains = joint.sum(axis=0)
-                many = np.where(
-                    gains[:, None] > 0, (joint / np.where(gains > 0, gains, 1.0)).T, many
-                )
-            many, _ = _unlike(many, gains, 0.005)
-            return _unlike(*self._polished(beta, many, log_sum))
-        for step in range(steps):
+        most = max(32, _POLISHED // len(log_sum))
+        few = rough or len(self._many_starts) <= most
+        decoders = self._starts if rough or not few else self._many_starts
+        for _ in range(4 if few else 12):
             joint = self._gains(beta, decoders, log_sum)
             gains = joint.sum(axis=0)
-            if step == 2 and len(gains) > 64:  # the best alone go on
-                joint = joint[:, np.argsort(-gains)[:64]]
-                gains = joint.sum(axis=0)
-            decoders = (joint / np.where(gains > 0, gains, 1.0)).T
-        decoders, gains = _unlike(decoders, gains)
-        if steps > _ROUGH_STEPS:
-            return _unlike(*self._polished(beta, decoders[:most], log_sum))
-        return decoders, gains
-
-    def _polished(self, beta: float, r: _Array, log_sum: _Array) -> tuple[_Array, _Array]:
-        """Decoders that have climbed to the top of D by Newton's method, and their gains.
-
-        Near a transition the plain steps all but stand still: their rate is the greatest
-        eigenvalue of beta times the covariance of p(y|x) under w in the metric of r.
-        """
-        k = r.shape[1]
-        tops, heights = [], []
-        before = np.zeros(len(r))
-        options = r[None]  # the plain steps and Newton's, the better of which is gone on from
-        for step in range(40):
-            n = options.shape[1]
-            exponent = beta * self._rows @ log2(options.reshape(-1, k)).T - log_sum[:, None]
-            terms = self._p_x[:, None] * np.exp2(np.minimum(exponent, _GREATEST))
-            best = terms.sum(axis=0).reshape(-1, n).argmax(axis=0)
-            r = options[best, np.arange(n)]
-            terms = terms[:, best * n + np.arange(n)]
-            gains = terms.sum(axis=0)
-            w = terms / np.where(gains > 0, gains, 1.0)
-            to = np.where(gains[:, None] > 0, w.T @ self._rows, r)
-            there = (np.abs(to - r).max(axis=1) < 1e-9) | (gains < before * (1 + 1e-13))
-            if step == 39:
-                there[:] = True
-            tops.append(r[there])
-            heights.append(gains[there])
-            if there.all():
-                break
-            r, to, w, before = r[~there], to[~there], w[:, ~there], gains[~there]
-            slope = beta * self._covariance(w, to) / np.where(r > 0, r, 1.0)[:, None]
-            try:
-                newton = r + np.linalg.solve(np.eye(k) - slope, (to - r)[..., None])[..., 0]
-            except np.linalg.LinAlgError:
-                newton = to
-            newton = np.where((newton > 0).all(axis=1, keepdims=True), newton, to)
-            options = np.stack([to, newton / newton.sum(axis=1, keepdims=True)])
-        return np.concatenate(tops), np.concatenate(heights)
+            decoders = np.where(
+                gains[:, None] > 0, (joint / np.where(gains > 0, gains, 1.0)).T, decoders
+            )
+            if not few and len(decoders) > 64:  # the best alone go on
+                best = np.argsort(-gains)[:64]
+                decoders, gains = decoders[best], gains[best]
+        if rough:
+            return decoders, gains
+        decoders = decoders[np.argsort(-gains)]
+        first = np.unique((200 * decoders).round(), axis=0, return_index=True)[1]
+        apart = decoders[np.sort(first)[:most]]
+        return _core.bottleneck_climb_gains(
+            self._rows, self._p_x, apart, log_sum, beta, self._threads
+        )
 
     def _covariance(self, w: _Array, mean: _Array) -> _Array:
         """Of p(y|x) under each column of weights (m, n); shape (n, k, k)."""
@@ -342,15 +307,12 @@ def _plogp(p: _Array) -> _Array:
     return p * log2(p)
 
 
-def _unlike(decoders: _Array, gains: _Array, least: float = 0.02) -> tuple[_Array, _Array]:
-    """Those by descending gain, of like ones the first alone."""
-    order = np.argsort(-gains)
-    decoders, gains = decoders[order], gains[order]
-    # Most are found alike on a grid.
-    first = np.sort(np.unique((decoders / least).round(), axis=0, return_index=True)[1])
-    decoders, gains = decoders[first], gains[first]
+def _unlike(decoders: _Array, gains: _Array) -> _Array:
+    """Those by descending gain; of like ones the first alone."""
+    decoders = decoders[np.argsort(-gains)]
     kept: list[int] = []
-    for i in range(len(gains)):
-        if (np.abs(decoders[kept] - decoders[i]).max(axis=1, initial=0) > least).all():
-            kept.append(i)
-    return decoders[kept], gains[kept]
+    left = np.ones(len(decoders), dtype=bool)
+    while left.any():
+        kept.append(int(left.argmax()))
+        left &= np.abs(decoders - decoders[kept[-1]]).max(axis=1) > 0.02
+    return decoders[kept]
