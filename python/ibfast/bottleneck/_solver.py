@@ -91,7 +91,7 @@ class Solver:
         # A little of p(y) keeps every start in reach of the rest. Decoders of two labels lie on a
         # line, and no top of D between those starts; with more, starts half way in find others.
         self._starts = 0.999 * points + 0.001 * self._p_y
-        shares = [1.0] if points.shape[1] == 2 else [1.0, 0.97, 0.7]
+        shares = [1.0] if points.shape[1] == 2 else [1.0, 0.8]
         self._many_starts = np.concatenate(
             [share * self._starts + (1 - share) * self._p_y for share in shares]
         )
