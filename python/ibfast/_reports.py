@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ibfast.experiments import Experiment
     from ibfast.selftest import Outcome
 
 
@@ -35,6 +36,20 @@ def selftest_table(outcomes: Iterable[Outcome]) -> Table:
             f"{done.seconds:.2f}",
             "yes" if done.passed else "[bold red]NO[/]",
         )
+    return table
+
+
+def preset_table(presets: Mapping[str, Sequence[Experiment]]) -> Table:
+    """One line per preset."""
+    table = Table(box=SIMPLE)
+    for heading in ("preset", "variants", "tests", "source"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("minutes", justify="right")
+    for name, several in presets.items():
+        variants = [one.name.partition("/")[2] for one in several]
+        minutes = sum(one.minutes for one in several)
+        first = several[0]
+        table.add_row(name, " ".join(variants), first.tests, first.source, f"{minutes:.1f}")
     return table
 
 
