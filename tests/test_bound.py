@@ -18,7 +18,9 @@ EDGES = np.linspace(-1, 1, 50)
 
 
 def toy(**options):
-    return load_preset("bound").changed(**{"seeds": 2, "epochs": 8, "checkpoints": 3, **options})
+    return load_preset("bound/0.99").changed(
+        **{"seeds": 2, "epochs": 8, "checkpoints": 3, **options}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_sampled_targets_train_other_networks():
 
 
 def test_other_information_has_a_title_of_its_own():
-    assert "I(X;Y) = 0.99" in load_preset("bound").title
+    assert "I(X;Y) = 0.99" in load_preset("bound/0.99").title
     assert toy(information=0.7).title == "Information plane, tanh 12-10-7-5-4-4-3-2, I(X;Y) = 0.7"
     assert load_preset("szt").changed(information=0.7).reference is None
 
@@ -133,7 +135,7 @@ def test_other_information_has_a_title_of_its_own():
 )
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
-        load_preset("bound").changed(**options)
+        load_preset("bound/0.99").changed(**options)
     with pytest.raises(ValueError, match="information must be between 0 and"):
         run_experiment(toy(information=1.5))
 
@@ -187,7 +189,7 @@ def test_table_and_words(run):
 
 def test_the_command_line(tmp_path):
     out = tmp_path / "run"
-    arguments = ["run", "bound", "--information", "0.9", "--targets", "sampled"]
+    arguments = ["run", "bound/0.99", "--information", "0.9", "--targets", "sampled"]
     arguments += ["--seeds", "2", "--epochs", "4", "--checkpoints", "3", "--out", str(out)]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0, result.output

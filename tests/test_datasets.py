@@ -1,4 +1,5 @@
 import hashlib
+import sys
 from itertools import product
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibfast.datasets import committee_rule, spherical_rule
+from ibfast.datasets import committee_rule, digits, spherical_rule
 
 PUBLISHED = "77732f16f85e91b49d3997196b56163b3bd362d8cf631468a8de3f986e88359f"
 
@@ -74,3 +75,15 @@ def test_committee_is_a_majority_of_perceptrons():
             field = sum(a * b for a, b in zip(w, spins, strict=True)) or w[0] * spins[0]
             votes += 1 if field > 0 else -1
         assert y[n] == (votes > 0)
+
+
+def test_digits_are_a_sample_of_real_data(monkeypatch):
+    x, y = digits()
+    assert (x.shape, x.dtype, x.min(), x.max()) == ((1797, 64), np.float64, 0, 1)
+    assert (y.shape, np.unique(y).tolist()) == ((1797,), list(range(10)))
+    assert np.issubdtype(y.dtype, np.integer)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(
+        ImportError, match=r'digits needs scikit-learn: pip install "ibfast\[run\]"'
+    ):
+        digits()

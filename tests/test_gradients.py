@@ -240,7 +240,7 @@ def test_bad_curves(snr, epochs, message):
 
 
 def toy(**options):
-    return load_preset("phases").changed(
+    return load_preset("phases/tanh").changed(
         **{"seeds": 2, "epochs": 12, "widths": (12, 6, 4, 2), "batch_size": 1024, **options}
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ibfast.experiments import Experiment
+    from ibfast.experiments.findings import Finding
     from ibfast.selftest import Outcome
 
 
@@ -35,6 +37,20 @@ def selftest_table(outcomes: Iterable[Outcome]) -> Table:
             f"{done.seconds:.2f}",
             "yes" if done.passed else "[bold red]NO[/]",
         )
+    return table
+
+
+def preset_table(presets: Mapping[str, Sequence[Experiment]]) -> Table:
+    """One line per preset."""
+    table = Table(box=SIMPLE)
+    for heading in ("preset", "variants", "tests", "source"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("minutes", justify="right")
+    for name, several in presets.items():
+        variants = [one.name.partition("/")[2] for one in several]
+        minutes = sum(one.minutes for one in several)
+        first = several[0]
+        table.add_row(name, " ".join(variants), first.tests, first.source, f"{minutes:.1f}")
     return table
 
 
@@ -211,3 +227,24 @@ def _with_interval(values: NDArray[Any], digits: int = 3) -> str:
         return mean
     half = special().stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n)
     return f"{mean} ± {half:.{digits}f}"
+
+
+def findings_table(findings: Iterable[Finding], *, quick: bool) -> Table:
+    """One line per criterion, and the verdict of each claim."""
+    mark = " (quick)" if quick else ""
+    table = Table(title=f"Findings{mark}", box=SIMPLE)
+    table.add_column("claim: statistic", overflow="fold")
+    for name in ("value", "95 % interval", "claim says", "verdict"):
+        table.add_column(name, justify="right")
+    for finding in findings:
+        name = f"[bold]{finding.claim.name}[/]"
+        table.add_row(name, "", "", "", f"[bold]{finding.verdict}[/]{mark}")
+        for v in finding.values:
+            table.add_row(
+                f"  {v.criterion.statistic}",
+                f"{v.value:.3g}",
+                f"{v.low:.3g} to {v.high:.3g}",
+                f"{v.criterion.relation} {v.criterion.threshold:g}",
+                f"{v.verdict}{mark}",
+            )
+    return table

@@ -1,30 +1,28 @@
-"""The command line: a function for each of run, plot, measure, selftest and info."""
+"""The command line: a function for each of run, list, plot, measure, selftest and info."""
 
 from __future__ import annotations
 
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Annotated
 
 try:
     import typer
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ibfast._inputs import load_activations, parse_checkpoints, parse_widths
     from ibfast._reports import (
         bound_in_words,
         bound_tables,
         comparison_in_words,
         comparison_tables,
+        findings_table,
         gradient_table,
         layer_table,
+        preset_table,
         saturation,
         selftest_table,
     )
@@ -34,7 +32,7 @@ except ImportError as error:
     ) from None
 
 if TYPE_CHECKING:
-    from ibfast.experiments import Run
+    from ibfast.experiments import Experiment, Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,7 +49,10 @@ _Threads = Annotated[
 ]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in that folder.")]
 _Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
-_BINS_HELP = "A number of bins over each layer's range (30), or edges low:high:n (-1:1:50)."
+_BINS_HELP = (
+    "A number of bins over each layer's range (30), edges low:high:n (-1:1:50) or tanh:n, "
+    "width:w, or the levels of quantised activations, levels:bits:low:high."
+)
 
 
 def main() -> None:
@@ -64,8 +65,8 @@ def run(
     preset: Annotated[
         str,
         typer.Argument(
-            help="The experiment: szt, bound (szt with soft labels), szt-minibatch (with test "
-            "rows), or phases (that with statistics of gradients)."
+            help="The experiment, as ibfast list names them: all its variants (noise), or one of "
+            "them (noise/gd)."
         ),
     ] = "szt",
     seeds: Annotated[int | None, typer.Option(help="How many networks [20].")] = None,
@@ -127,6 +128,12 @@ def run(
         typer.Option(help="Probability to replace a label to train on by another class [0]."),
     ] = None,
     bins: Annotated[str | None, typer.Option(help=f"{_BINS_HELP} [-1:1:50]")] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(
+            help="binned; or, without bins, adaptive:n, kde:variance or noisy:sd [binned]."
+        ),
+    ] = None,
     checkpoints: Annotated[
         str | None,
         typer.Option(help="How many epochs to measure, log-spaced, or which: 0,10,100 [110]."),
@@ -151,49 +158,143 @@ def run(
     compares it with the authors' own numbers. The run folder gets run.json, plane.zarr (open it
     with xarray), checkpoints/ (weights) and figures/ (PNG and SVG). Ctrl-C keeps what there is.
 
-    The preset bound has soft labels p(y|x): each layer is held against the information-bottleneck
-    bound at every checkpoint. The preset phases shows where minibatch gradients turn from drift to
-    diffusion.
+    Of a preset with variants each goes into a folder of its own, runs/PRESET/VARIANT, and those
+    that are complete, with the same options, are kept: the same command goes on where it stopped.
     """
     with _one_line_errors():
-        from ibfast.experiments import load_preset, run_experiment
+        from ibfast.experiments import load_preset, variants
 
-        experiment = load_preset(preset).changed(
-            seeds=seeds,
-            epochs=epochs,
-            optimizer=optimizer,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            dropout=dropout,
-            temperature=temperature,
-            batch_size=batch_size,
-            widths=_parse_widths(widths),
-            activation=activation,
-            init=init,
-            train_fraction=train_fraction,
-            information=information,
-            targets=targets,
-            label_noise=label_noise,
-            bins=bins,
-            checkpoints=_parse_checkpoints(checkpoints),
-            gradients=gradients,
-            seed=seed,
-        )
+        options = {
+            "seeds": seeds,
+            "epochs": epochs,
+            "optimizer": optimizer,
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "dropout": dropout,
+            "temperature": temperature,
+            "batch_size": batch_size,
+            "widths": parse_widths(widths),
+            "activation": activation,
+            "init": init,
+            "train_fraction": train_fraction,
+            "information": information,
+            "targets": targets,
+            "label_noise": label_noise,
+            "bins": bins,
+            "estimator": estimator,
+            "checkpoints": parse_checkpoints(checkpoints),
+            "gradients": gradients,
+            "seed": seed,
+        }
+        names = variants(preset)
+        experiments = [load_preset(name).changed(**options) for name in names]
         folder = out or Path("runs") / preset
-        with _progress(experiment.epochs, quiet=quiet) as progress:
-            task = progress.add_task("training", total=experiment.epochs)
-            result = run_experiment(
-                experiment,
+        if names == [preset]:
+            _run_one(experiments[0], folder, overwrite=overwrite, threads=threads, quiet=quiet)
+        else:
+            _run_each(experiments, folder, overwrite=overwrite, threads=threads, quiet=quiet)
+
+
+def _run_one(
+    experiment: Experiment, folder: Path, *, overwrite: bool, threads: int, quiet: bool
+) -> None:
+    from ibfast import SaturationWarning
+    from ibfast.experiments import run_experiment
+
+    with _progress(quiet=quiet) as progress, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SaturationWarning)  # the report says it
+        task = progress.add_task("training", total=experiment.epochs)
+        result = run_experiment(
+            experiment,
+            folder,
+            overwrite=overwrite,
+            threads=threads,
+            on_epoch=lambda epoch: progress.update(task, completed=epoch),
+        )
+    if not quiet:
+        _report(result, folder)
+    if not result.complete:
+        raise typer.Exit(130)
+
+
+def _run_each(
+    experiments: list[Experiment], folder: Path, *, overwrite: bool, threads: int, quiet: bool
+) -> None:
+    from ibfast.experiments import left_to_run, variant_folder
+
+    left = left_to_run(experiments, folder, overwrite=overwrite)
+    for experiment in experiments:
+        path = variant_folder(folder, experiment.name)
+        if experiment not in left:
+            _say(f"{experiment.name}: complete in {path}, kept", quiet=quiet)
+            continue
+        _say(f"{experiment.name}: {experiment.title}", quiet=quiet)
+        _run_one(experiment, path, overwrite=True, threads=threads, quiet=quiet)
+
+
+@app.command("list")
+def list_presets() -> None:
+    """Print the experiments that `ibfast run` knows, what they test, and how long they take."""
+    with _one_line_errors():
+        from ibfast.experiments import load_preset, preset_names, variants
+
+        presets = {name: [load_preset(v) for v in variants(name)] for name in preset_names()}
+        _out.print(preset_table(presets))
+        every = [experiment for several in presets.values() for experiment in several]
+        total = sum(experiment.minutes for experiment in every)
+        _say(
+            f"{len(presets)} presets, {len(every)} variants, {total:.0f} minutes on two cores "
+            "together"
+        )
+
+
+@app.command()
+def findings(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few networks and epochs: not to judge by.")
+    ] = False,
+    threads: _Threads = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder [findings, or findings-quick].", show_default=False),
+    ] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Test the claims of Shwartz-Ziv & Tishby (2017) and of their critics.
+
+    Runs the presets that are needed (about an hour; `--quick` a few minutes) and writes
+    findings.json, findings.md and figures/. Complete runs are kept: the same command goes on where
+    it stopped.
+    """
+    with _one_line_errors():
+        from ibfast import SaturationWarning
+        from ibfast.experiments.claims import CLAIMS
+        from ibfast.experiments.findings import experiments_for, run_findings
+
+        folder = out or Path("findings-quick" if quick else "findings")
+        total = sum(map(len, experiments_for(CLAIMS, quick=quick).values()))
+        with _progress(quiet=quiet) as progress, warnings.catch_warnings():
+            warnings.simplefilter("ignore", SaturationWarning)
+            task = progress.add_task("", total=0)
+            started = 0
+
+            def start(experiment: Experiment) -> None:
+                nonlocal started
+                started += 1
+                text = f"{'quick, ' * quick}run {started} of at most {total}, {experiment.name}"
+                progress.update(task, description=text, total=experiment.epochs, completed=0)
+
+            found = run_findings(
                 folder,
-                overwrite=overwrite,
+                quick=quick,
                 threads=threads,
+                on_start=start,
                 on_epoch=lambda epoch: progress.update(task, completed=epoch),
             )
         if not quiet:
-            _report(result, folder)
-        if not result.complete:
-            raise typer.Exit(130)
+            _out.print(findings_table(found, quick=quick))
+            _say(f"{'quick: ' * quick}saved in {folder}")
 
 
 @app.command()
@@ -248,7 +349,7 @@ def measure(
 
         folder = out or file.with_name(f"{file.stem}-plane")
         store.check_free(folder, overwrite=overwrite)
-        layers, classes, epochs = _load_activations(file, labels)
+        layers, classes, epochs = load_activations(file, labels)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SaturationWarning)  # the table says it
             plane = measure_arrays(
@@ -341,61 +442,16 @@ def _say(line: str, *, quiet: bool = False) -> None:
         _out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _progress(epochs: int, *, quiet: bool) -> Progress:
+def _progress(*, quiet: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn(f"epoch {{task.completed}} of {epochs}, left"),
+        TextColumn("epoch {task.completed} of {task.total}, left"),
         TimeRemainingColumn(),
         console=_err,
         disable=quiet,
         refresh_per_second=4,
     )
-
-
-def _parse_widths(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.replace(",", "-").split("-"))
-    except ValueError:
-        raise ValueError(f"widths must be like 12-10-7-2; got {text!r}") from None
-
-
-def _parse_checkpoints(text: str | None) -> int | tuple[int, ...] | None:
-    """Read a number of checkpoints, or the epochs themselves where there is a comma."""
-    if text is None:
-        return None
-    try:
-        if "," not in text:
-            return int(text)
-        return tuple(int(part) for part in text.removesuffix(",").split(","))
-    except ValueError:
-        raise ValueError(f"checkpoints must be like 110, or 0,10,100; got {text!r}") from None
-
-
-def _load_activations(
-    file: Path, labels: str | None
-) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any] | None]:
-    """Read layers, labels and the numbers of the epochs, if any, from an .npz file."""
-    with file.open("rb") as stream:
-        if not zipfile.is_zipfile(stream):
-            raise ValueError(f"{file} is not an .npz file")
-        stream.seek(0)
-        with np.load(stream) as arrays:
-            try:
-                layers = dict(arrays)
-            except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                raise ValueError(f"{file} cannot be read: {error}") from error
-    keys = ("labels", "y") if labels is None else (labels,)
-    found = [key for key in keys if key in layers]
-    if not found:
-        raise ValueError(
-            f"{file} has no labels under {' or '.join(keys)}; "
-            f"its arrays are {', '.join(layers) or 'none'}"
-        )
-    classes = layers.pop(found[0])
-    return layers, classes, layers.pop("epochs", None)
 
 
 def _report(result: Run, folder: Path) -> None:
@@ -404,7 +460,7 @@ def _report(result: Run, folder: Path) -> None:
     if not result.complete:
         _say(f"interrupted: measured up to epoch {int(plane.epoch[-1])}")
     _out.print(layer_table(plane))
-    _say(saturation(plane, exhaustive=True))
+    _say(saturation(plane, exhaustive=bool(plane.attrs["exhaustive"])))
     if result.comparison is not None:
         _out.print(*comparison_tables(result.comparison))
         _say(comparison_in_words(result.comparison))

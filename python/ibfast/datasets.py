@@ -1,6 +1,7 @@
-"""Tasks on all 4096 patterns of 12 bits, small enough that every input can be measured.
+"""Tasks that need no download: rules on all 4096 patterns of 12 bits, and scanned digits.
 
-Labels are exact and the same on every machine. Nothing is downloaded.
+The rules are small enough that every input can be measured. Labels are exact and the same on every
+machine.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["committee_rule", "spherical_rule"]
+__all__ = ["committee_rule", "digits", "spherical_rule"]
 
 _BITS = 12
 _GOLDEN = (1 + 5**0.5) / 2
@@ -121,6 +122,40 @@ def committee_rule(seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]
     # The sum is even: half a vote of the first input decides a tie and nothing else.
     votes = fields.sum(axis=2) + 0.5 * fields[:, :, 0] > 0
     return x, (votes.sum(axis=1) >= 2).astype(np.uint8)
+
+
+def digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the handwritten digits of scikit-learn, a sample of real data.
+
+    Returns
+    -------
+    x : ndarray of float64, shape (1797, 64)
+        Grey values of 8x8 pixels from 0 to 1.
+    y : ndarray of int64, shape (1797,)
+        The digits, 0 to 9.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is missing.
+
+    Examples
+    --------
+    >>> x, y = digits()
+    >>> x.shape, int(y.max())
+    ((1797, 64), 9)
+
+    References
+    ----------
+    Alpaydin & Kaynak (1998), "Optical recognition of handwritten digits", UCI Machine Learning
+    Repository: the test set.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError('digits needs scikit-learn: pip install "ibfast[run]"') from error
+    x, y = load_digits(return_X_y=True)
+    return x / 16.0, y.astype(np.int64)
 
 
 def _all_patterns() -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ibfast import layer_information
+from ibfast.binning import to_dict
 
 try:
     import xarray as xr
@@ -33,6 +35,10 @@ _PER_LAYER = {
     "n_cells": ("occupied cells", "1"),
     "n_singletons": ("cells that hold one row", "1"),
     "saturated": ("nearly all rows alone in their cells", "1"),
+}
+_INTERVALS = {
+    "i_xt_low": ("lower bound of I(X;T)", "bits"),
+    "i_ty_low": ("lower bound of I(T;Y)", "bits"),
 }
 BOUND_VARIABLES = {
     "gap": ("gap", "below the bound at this I(X;T)", "bits"),
@@ -186,12 +192,18 @@ def measure_arrays(
         samples=next(iter(stacks.values())).shape[1],
         attrs={
             "units": "bits",
-            "bins": np.asarray(bins).tolist(),
+            "bins": _bins_as_attribute(bins),
             "outside": outside,
             "estimator": "binned, plug-in",
             "exhaustive": int(exhaustive),
         },
     )
+
+
+def _bins_as_attribute(bins: Any) -> Any:
+    """A number, a list of edges, or the JSON of a binning."""
+    plain = np.asarray(bins)
+    return json.dumps(to_dict(bins)) if plain.dtype == object else plain.tolist()
 
 
 @contextmanager
@@ -227,8 +239,8 @@ def information_plane(
     ----------
     records : mapping of int to mapping of str to array_like
         Per epoch, what `measure_layers` returned; optionally ``train_accuracy``,
-        ``test_accuracy`` and ``loss`` of shape (seeds,), and `BOUND_VARIABLES` and
-        `GRADIENT_VARIABLES` of shape (seeds, layers).
+        ``test_accuracy`` and ``loss`` of shape (seeds,), and of shape (seeds, layers)
+        ``i_xt_low``, ``i_ty_low`` (lower bounds), `BOUND_VARIABLES` and `GRADIENT_VARIABLES`.
     layers : sequence of str
         Their names; the layer coordinate counts from 1, the names are its attribute ``names``.
     samples : int
@@ -251,7 +263,7 @@ def information_plane(
     if not records:
         raise ValueError("records must hold at least one epoch; got none")
     bound = {name: (long_name, units) for name, (_, long_name, units) in BOUND_VARIABLES.items()}
-    per_layer = {**_PER_LAYER, **bound, **GRADIENT_VARIABLES}
+    per_layer = {**_PER_LAYER, **_INTERVALS, **bound, **GRADIENT_VARIABLES}
     described = {**per_layer, **_PER_SEED}
     epochs = sorted(records)
     variables = {}

@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise ImportError('ibfast.store needs xarray and zarr: pip install "ibfast[store]"') from error
 
-__all__ = ["check_free", "is_run", "new_folder", "open_run", "save_info", "save_plane"]
+__all__ = ["check_free", "is_run", "new_folder", "open_run", "read_info", "save_info", "save_plane"]
 
 _INFO = "run.json"
 _PLANE = "plane.zarr"
@@ -104,6 +104,20 @@ def save_info(folder: Path, info: Mapping[str, Any]) -> None:
     (folder / _INFO).write_text(text, encoding="utf-8")
 
 
+def read_info(path: Path) -> dict[str, Any]:
+    """Return what ``run.json`` of a run folder says.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is not a run.
+    """
+    if not is_run(path):
+        raise FileNotFoundError(f"{path} is not a run folder: it has no {_INFO}")
+    info: dict[str, Any] = json.loads((path / _INFO).read_text(encoding="utf-8"))
+    return info
+
+
 def open_run(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
     """Read a run folder.
 
@@ -124,9 +138,7 @@ def open_run(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
     FileNotFoundError
         If the folder is not a run.
     """
-    if not is_run(path):
-        raise FileNotFoundError(f"{path} is not a run folder: it has no {_INFO}")
-    info: dict[str, Any] = json.loads((path / _INFO).read_text(encoding="utf-8"))
+    info = read_info(path)
     with xr.open_dataset(path / _PLANE, engine="zarr", chunks=None) as plane:
         return plane.load(), info
 

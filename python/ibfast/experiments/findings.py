@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,10 +12,26 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from ibfast import store
 from ibfast.experiments.claims import CLAIMS, Claim, Criterion
+from ibfast.experiments.folders import run_variants
+from ibfast.experiments.presets import Experiment, load_preset
+from ibfast.experiments.runner import versions
 from ibfast.experiments.statistics import t_interval
+from ibfast.finding_plots import finding_figure
 
-__all__ = ["Finding", "Value", "judge", "needed_variants", "to_json", "to_markdown"]
+__all__ = [
+    "Finding",
+    "Value",
+    "experiments_for",
+    "judge",
+    "needed_variants",
+    "run_findings",
+    "to_json",
+    "to_markdown",
+]
+
+_QUICK = {"seeds": 4, "epochs": 1000, "checkpoints": 40}
 
 Verdict = Literal["supported", "not supported", "mixed"]
 
@@ -154,9 +171,84 @@ def to_markdown(findings: Iterable[Finding], about: Mapping[str, Any], *, quick:
     return "\n".join(lines) + "\n"
 
 
-def write(findings: list[Finding], about: Mapping[str, Any], folder: Path, *, quick: bool) -> None:
-    """Write ``findings.json`` and ``findings.md``."""
-    folder.mkdir(parents=True, exist_ok=True)
+def experiments_for(claims: Iterable[Claim], *, quick: bool) -> dict[str, list[Experiment]]:
+    """The experiments that the claims need, by preset; short ones of few networks if `quick`."""
+    by_preset: dict[str, list[Experiment]] = {}
+    for name in needed_variants(claims):
+        experiment = load_preset(name)
+        if quick:
+            experiment = experiment.changed(
+                seeds=min(experiment.seeds, _QUICK["seeds"]),
+                epochs=min(experiment.epochs, _QUICK["epochs"]),
+                checkpoints=_QUICK["checkpoints"],
+            )
+        by_preset.setdefault(name.partition("/")[0], []).append(experiment)
+    return by_preset
+
+
+def run_findings(
+    folder: Path,
+    *,
+    quick: bool = False,
+    claims: Iterable[Claim] = CLAIMS,
+    threads: int = 0,
+    on_start: Callable[[Experiment], object] | None = None,
+    on_epoch: Callable[[int], object] | None = None,
+) -> list[Finding]:
+    """Run what the claims need and write verdicts, numbers and figures.
+
+    Runs that are complete in ``folder/runs`` are kept, so that an interrupted call goes on where it
+    stopped.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``findings.json``, ``findings.md``, ``figures/`` and ``runs/``.
+    quick : bool
+        At most 4 networks and 1000 epochs: to see that all works, not to judge.
+    claims : iterable of Claim
+    threads : int
+        As in `run_experiment`.
+    on_start, on_epoch : callable, optional
+        As in `run_variants`.
+
+    Returns
+    -------
+    list of Finding
+
+    Raises
+    ------
+    ValueError, OSError, KeyboardInterrupt
+        As `run_variants`; `FileExistsError` where a folder has another run.
+    """
+    claims = list(claims)
+    planes: dict[str, xr.Dataset] = {}
+    seconds: dict[str, float] = {}
+    for preset, experiments in experiments_for(claims, quick=quick).items():
+        paths = run_variants(
+            experiments,
+            folder / "runs" / preset,
+            threads=threads,
+            on_start=on_start,
+            on_epoch=on_epoch,
+        )
+        seconds[preset] = 0.0
+        for name, path in paths.items():
+            planes[name], info = store.open_run(path)
+            seconds[preset] += info["seconds_training"] + info["seconds_measuring"]
+    findings = judge(planes, claims)
+    about = {
+        "date": datetime.date.today().isoformat(),
+        "versions": ", ".join(f"{k} {v}" for k, v in versions().items()),
+        "networks": ", ".join(f"{name}: {planes[name].sizes['seed']}" for name in planes),
+        "seconds": ", ".join(f"{name}: {t:.0f}" for name, t in seconds.items()),
+    }
+    mark = " (quick)" if quick else ""
+    for finding in findings:
+        path = folder / "figures" / f"{finding.claim.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        finding_figure(finding, planes, mark).savefig(path, dpi=110)
     (folder / "findings.json").write_text(to_json(findings, about), encoding="utf-8")
     text = to_markdown(findings, about, quick=quick)
     (folder / "findings.md").write_text(text, encoding="utf-8")
+    return findings

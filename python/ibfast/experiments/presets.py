@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ibfast import datasets
+from ibfast.binning import Levels
+from ibfast.experiments.measuring import parse_bins, parse_estimator
 from ibfast.train import log_checkpoints
 
-__all__ = ["Experiment", "load_preset", "parse_bins", "preset_names"]
+__all__ = ["Experiment", "load_preset", "preset_names", "variants"]
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,14 @@ class Experiment:
     Raises
     ------
     ValueError
-        If there are no seeds, the bins are not understood, a checkpoint lies outside the training,
-        the targets are unknown, there are no hard labels to replace by noise, or gradients are to
-        be measured without minibatches.
+        If there are no seeds, the task or the targets are unknown, the bins or the estimator are
+        not understood or do not go together, a checkpoint lies outside the training, there are no
+        hard labels to replace by noise or to estimate with, or gradients are to be measured without
+        minibatches.
     """
 
     name: str
+    """``"preset"``, or ``"preset/variant"``."""
     title: str
     source: str
     task: str
@@ -41,7 +43,7 @@ class Experiment:
     seeds: int
     """How many networks."""
     bins: str
-    """As `parse_bins` takes it."""
+    """As `parse_bins` takes it; empty where the estimator is not "binned"."""
     checkpoints: int | tuple[int, ...]
     """How many epochs to measure, evenly spaced in their logarithm; or which, and no others."""
     include: tuple[int, ...] = ()
@@ -69,8 +71,18 @@ class Experiment:
     temperature: float = 0.0
     gradients: bool = False
     """Whether to measure the statistics of minibatch gradients at every checkpoint."""
+    estimator: str = "binned"
+    """As `parse_estimator` takes it."""
+    tests: str = ""
+    """The claim that it tests."""
+    minutes: float = 0
+    """How long it takes on two cores."""
 
     def __post_init__(self) -> None:
+        if self.task not in datasets.__all__:
+            raise ValueError(
+                f"task must be one of {', '.join(datasets.__all__)}; got {self.task!r}"
+            )
         if self.targets not in ("soft", "sampled", "random"):
             raise ValueError(f"targets must be 'soft', 'sampled' or 'random'; got {self.targets!r}")
         if self.label_noise and self.information is not None and self.targets == "soft":
@@ -88,15 +100,36 @@ class Experiment:
             )
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1; got {self.seeds}")
-        parse_bins(self.bins)
+        self._check_measurement()
+
+    def _check_measurement(self) -> None:
+        if parse_estimator(self.estimator) is None:
+            if isinstance(parse_bins(self.bins), Levels) and self.information is not None:
+                raise ValueError(
+                    "bins must not be levels where layers are held against the bound, the softmax "
+                    f'among them; got "{self.bins}"'
+                )
+            return
+        if self.bins:
+            raise ValueError(
+                f'bins must be empty for the estimator {self.estimator}; got "{self.bins}"'
+            )
+        if self.information is not None:
+            raise ValueError(
+                "estimator must be binned where the labels are soft (information is given); "
+                f'got "{self.estimator}"'
+            )
 
     def changed(self, **options: Any) -> Experiment:
         """Return the experiment with the options that are not None put in place.
 
         The comparison with published results and the title that names them are dropped if the
-        protocol differs; seeds, epochs, and what is measured beside and when are free.
+        protocol differs; seeds, epochs, and what is measured beside and when are free. An estimator
+        without bins drops those of the experiment.
         """
         given = {name: value for name, value in options.items() if value is not None}
+        if given.get("estimator", "binned") != "binned":
+            given.setdefault("bins", "")
         other = replace(self, **given)
         free = {"seeds", "seed", "epochs", "checkpoints", "gradients"}
         protocol = {f.name for f in fields(self)} - free
@@ -142,8 +175,13 @@ def preset_names() -> list[str]:
     return list(_presets())
 
 
-def load_preset(name: str) -> Experiment:
-    """Return a preset by its name.
+def variants(name: str) -> list[str]:
+    """Full names of a preset's variants, as `load_preset` takes them.
+
+    Parameters
+    ----------
+    name : str
+        A preset; the full name of a variant gives itself.
 
     Raises
     ------
@@ -152,55 +190,47 @@ def load_preset(name: str) -> Experiment:
 
     Examples
     --------
-    >>> load_preset("szt").widths
-    (12, 10, 7, 5, 4, 4, 3, 2)
+    >>> variants("szt"), variants("phases")
+    (['szt'], ['phases/tanh', 'phases/relu', 'phases/linear'])
     """
     presets = _presets()
-    if name not in presets:
+    preset, _, variant = name.partition("/")
+    if preset not in presets:
         raise ValueError(f"preset must be one of {', '.join(presets)}; got {name!r}")
-    entry: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in presets[name].items()
-    }
-    return Experiment(name=name, **entry)
+    names = [f"{preset}/{entry['name']}" for entry in presets[preset].get("variants", [])]
+    if not variant:
+        return names or [name]
+    if name not in names:
+        raise ValueError(f"preset must be one of {', '.join(names or [preset])}; got {name!r}")
+    return [name]
 
 
-def parse_bins(text: str) -> int | NDArray[np.float64]:
-    """Read bins from text: a number of bins, or evenly spaced edges.
-
-    Parameters
-    ----------
-    text : str
-        ``"30"``, equal bins over each layer's own range, or ``"low:high:n"``,
-        ``numpy.linspace(low, high, n)`` as `numpy.digitize` takes them.
-
-    Returns
-    -------
-    int or ndarray of float64
-        What `ibfast.layer_information` takes as `bins`.
+def load_preset(name: str) -> Experiment:
+    """Return a preset by its name, or one of its variants as ``"preset/variant"``.
 
     Raises
     ------
     ValueError
-        If the text is neither.
+        If there is none of that name, or there are several variants.
 
     Examples
     --------
-    >>> parse_bins("-1:1:5")
-    array([-1. , -0.5,  0. ,  0.5,  1. ])
+    >>> load_preset("szt").widths
+    (12, 10, 7, 5, 4, 4, 3, 2)
+    >>> load_preset("phases/relu").activation
+    'relu'
     """
-    parts = text.split(":")
-    try:
-        if len(parts) == 1:
-            bins = int(text)
-            if bins > 0:
-                return bins
-        else:
-            low, high, n = float(parts[0]), float(parts[1]), int(parts[2])
-            if len(parts) == 3 and n > 1 and -np.inf < low < high < np.inf:
-                return np.linspace(low, high, n)
-    except (ValueError, IndexError):
-        pass
-    raise ValueError(f'bins must be a number such as 30, or edges such as -1:1:50; got "{text}"')
+    full = variants(name)
+    if full != [name]:
+        raise ValueError(f"preset {name} has variants: choose one of {', '.join(full)}")
+    preset, _, variant = name.partition("/")
+    entry = _presets()[preset]
+    own = [one for one in entry.pop("variants", []) if one["name"] == variant]
+    for one in own:
+        entry = {**entry, "title": f"{entry['title']}: {variant}", **one}
+    entry["name"] = name
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+    return Experiment(**options)
 
 
 def _presets() -> dict[str, dict[str, Any]]:

@@ -20,11 +20,18 @@ from numpy.typing import ArrayLike, NDArray
 from ibfast import __version__, _core, datasets, plots, store
 from ibfast.experiments.authors import authors_results, compare_with_authors
 from ibfast.experiments.bound import Bound
-from ibfast.experiments.presets import Experiment, parse_bins
+from ibfast.experiments.measuring import (
+    Bins,
+    estimate_layers,
+    measure_binned,
+    parse_bins,
+    parse_estimator,
+)
+from ibfast.experiments.presets import Experiment
 from ibfast.gradients import gradient_statistics, layer_transitions
 from ibfast.labels import draw_labels
 from ibfast.models import MLP
-from ibfast.plane import information_plane, measure_layers, summary
+from ibfast.plane import information_plane, summary
 from ibfast.train import Trainer
 
 __all__ = ["Run", "run_experiment"]
@@ -137,7 +144,9 @@ def _train_and_measure(
         dropout=experiment.dropout,
         temperature=experiment.temperature,
     )
-    bins = parse_bins(experiment.bins)
+    exhaustive = experiment.task != "digits"
+    estimator = parse_estimator(experiment.estimator, exhaustive=exhaustive, threads=threads)
+    bins: Bins = parse_bins(experiment.bins) if estimator is None else 0
     records: dict[int, dict[str, ArrayLike]] = {}
     parameters: dict[int, dict[str, NDArray[Any]]] = {}
     measuring = 0.0
@@ -147,13 +156,12 @@ def _train_and_measure(
         start = perf_counter()
         now = trainer.evaluate()
         layers = [a.transpose(1, 2) for a in now.activations]
-        measured = measure_layers(
-            layers,
-            labels,
-            bins=bins,
-            exhaustive=True,
-            threads=threads,
-        )
+        if estimator is None:
+            measured = measure_binned(layers, labels, bins, exhaustive=exhaustive, threads=threads)
+        else:
+            measured = estimate_layers(
+                layers, labels, estimator, seeds=model.members, entropy=(model.seed, epoch)
+            )
         if bound is not None:
             measured |= bound.measure([a.numpy() for a in layers], bins)
         if experiment.gradients:
@@ -186,10 +194,10 @@ def _train_and_measure(
         attrs={
             "title": experiment.title,
             "units": "bits",
-            "bins": bins if isinstance(bins, int) else bins.tolist(),
-            "estimator": "binned, plug-in",
+            **_measurement(experiment, bins),
+            "exhaustive": int(exhaustive),
             "configuration": json.dumps(experiment.as_dict()),
-            "versions": json.dumps(_versions()),
+            "versions": json.dumps(versions()),
         },
     )
     if bound is not None:
@@ -206,6 +214,18 @@ def _train_and_measure(
             **{name: np.stack([parameters[int(e)][name] for e in plane.epoch]) for name in names},
         },
     )
+
+
+def _measurement(experiment: Experiment, bins: Bins) -> dict[str, Any]:
+    """The estimator and its bins as attributes of a plane."""
+    if experiment.estimator != "binned":
+        return {"estimator": experiment.estimator}
+    if isinstance(bins, np.ndarray):
+        return {"estimator": "binned, plug-in", "bins": bins.tolist()}
+    return {
+        "estimator": "binned, plug-in",
+        "bins": bins if isinstance(bins, int) else experiment.bins,
+    }
 
 
 def _targets(experiment: Experiment, model: MLP, labels: NDArray[Any]) -> NDArray[Any]:
@@ -228,7 +248,7 @@ def _write(run: Run, folder: Path) -> None:
         "last_epoch": int(run.plane.epoch[-1]),
         "seconds_training": round(run.seconds_training, 3),
         "seconds_measuring": round(run.seconds_measuring, 3),
-        "versions": _versions(),
+        "versions": versions(),
         "machine": {"platform": platform.platform(), **_core.info()},
         "summary": _as_lists(summary(run.plane)),
     }
@@ -252,7 +272,8 @@ def _as_lists(table: xr.Dataset) -> dict[str, Any]:
     return lists
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
     packages = ("numpy", "torch", "xarray", "zarr")
     return {
         "ibfast": __version__,
