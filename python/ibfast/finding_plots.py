@@ -60,6 +60,11 @@ def finding_figure(finding: Finding, planes: Mapping[str, xr.Dataset], note: str
             if row == 0:
                 ax.set_title(names[column], fontsize="medium")
                 ax.set_xlabel("")
+    # Of the run with most layers.
+    widest = max(range(len(names)), key=lambda i: planes[names[i]].sizes["layer"])
+    handles, labels = axes[0, widest].get_legend_handles_labels()
+    numbers = [label.partition(":")[0] for label in labels]
+    top.legend(handles, numbers, title="layer", loc="outside right center", frameon=False)
     for ax, value in zip(
         np.atleast_1d(bottom.subplots(len(finding.values), 1)), finding.values, strict=True
     ):

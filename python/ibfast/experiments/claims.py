@@ -392,7 +392,7 @@ CLAIMS: tuple[Claim, ...] = (
         "With adaptive bins single ReLU networks vary and their mean shows no compression; weight "
         "decay adds some; only the last layer's goes with generalisation.",
         "Chelombiev et al. 2019",
-        ("chelombiev-adaptive/relu", "chelombiev-adaptive/l2"),
+        ("chelombiev-adaptive/relu", "chelombiev-adaptive/weight-decay"),
         (
             Criterion(
                 "compression of the mean curve of the hidden layers, ReLU",
@@ -406,7 +406,11 @@ CLAIMS: tuple[Claim, ...] = (
                 "bits",
                 ">",
                 0.0,
-                _minus("chelombiev-adaptive/l2", "chelombiev-adaptive/relu", _hidden_compression),
+                _minus(
+                    "chelombiev-adaptive/weight-decay",
+                    "chelombiev-adaptive/relu",
+                    _hidden_compression,
+                ),
             ),
             Criterion(
                 "correlation of the last layer's compression with test accuracy",
@@ -414,7 +418,7 @@ CLAIMS: tuple[Claim, ...] = (
                 ">",
                 0.3,
                 _correlation(
-                    ("chelombiev-adaptive/relu", "chelombiev-adaptive/l2"),
+                    ("chelombiev-adaptive/relu", "chelombiev-adaptive/weight-decay"),
                     st.output_compression,
                     _test_accuracy,
                 ),
@@ -425,7 +429,7 @@ CLAIMS: tuple[Claim, ...] = (
                 "<",
                 0.3,
                 _correlation(
-                    ("chelombiev-adaptive/relu", "chelombiev-adaptive/l2"),
+                    ("chelombiev-adaptive/relu", "chelombiev-adaptive/weight-decay"),
                     _hidden_compression,
                     _test_accuracy,
                 ),
