@@ -243,10 +243,7 @@ def list_presets() -> None:
         _out.print(preset_table(presets))
         every = [experiment for several in presets.values() for experiment in several]
         total = sum(experiment.minutes for experiment in every)
-        _say(
-            f"{len(presets)} presets, {len(every)} variants, {total:.0f} minutes on two cores "
-            "together"
-        )
+        _say(f"{len(presets)} presets, {len(every)} variants, {total:.0f} minutes of one core")
 
 
 @app.command()

@@ -76,7 +76,7 @@ class Experiment:
     tests: str = ""
     """The claim that it tests."""
     minutes: float = 0
-    """How long it takes on two cores."""
+    """How long it takes, as CPU time of one thread, measured in a short run and scaled."""
 
     def __post_init__(self) -> None:
         if self.task not in datasets.__all__:
