@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import pytest
 
@@ -117,6 +118,13 @@ def test_another_experiment_is_refused_before_anything_runs(tmp_path):
     for overwrite in (False, True):
         with pytest.raises(FileExistsError, match="notes exists"):
             run_variants([notes], tmp_path, overwrite=overwrite)
+
+
+def test_a_run_that_is_described_otherwise_is_kept(tmp_path):
+    both = small("uniform", "tanh")
+    run_variants(both, tmp_path, threads=1)
+    other = [replace(one, title="T", source="S", tests="t", minutes=9.0) for one in both]
+    assert started(other, tmp_path) == []
 
 
 def test_an_interrupted_variant_is_run_again(tmp_path):

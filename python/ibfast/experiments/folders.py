@@ -63,9 +63,17 @@ def _what_is_there(path: Path, experiment: Experiment) -> Literal["part", "whole
     if not store.is_run(path):
         return "other"
     info = store.read_info(path)
-    if info.get("experiment") != json.loads(json.dumps(experiment.as_dict())):
+    if _protocol(info.get("experiment", {})) != _protocol(experiment.as_dict()):
         return "other"
     return "whole" if info["complete"] else "part"
+
+
+def _protocol(experiment: dict[str, Any]) -> dict[str, Any]:
+    """What a run depends on, as JSON gives it: not how it is described."""
+    described = {"title", "source", "tests", "minutes", "reference"}
+    kept = {name: value for name, value in experiment.items() if name not in described}
+    protocol: dict[str, Any] = json.loads(json.dumps(kept))
+    return protocol
 
 
 def run_variants(
