@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bottleneck_gains.hpp"
+#include "bottleneck_nearest.hpp"
 #include "records.hpp"
 
 namespace ibfast {

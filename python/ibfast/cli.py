@@ -1,26 +1,20 @@
-"""The command line: a function for each of run, list, plot, measure, selftest and info."""
+"""The command line: a function for each subcommand."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 try:
     import typer
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
+    from ibfast._console import err, one_line_errors, progress, report, say
+    from ibfast._console import out as console
     from ibfast._inputs import load_activations, parse_checkpoints, parse_widths
     from ibfast._reports import (
-        bound_in_words,
-        bound_tables,
-        comparison_in_words,
-        comparison_tables,
         findings_table,
-        gradient_table,
         layer_table,
         preset_table,
         saturation,
@@ -32,7 +26,7 @@ except ImportError as error:
     ) from None
 
 if TYPE_CHECKING:
-    from ibfast.experiments import Experiment, Run
+    from ibfast.experiments import Experiment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,9 +35,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="What the layers of a neural network know: information planes, fast and exact.",
 )
-_out = Console()
-_err = Console(stderr=True)
-
 _Threads = Annotated[
     int, typer.Option(help="Threads; 0 means all this process may use.", min=0, show_default=False)
 ]
@@ -161,7 +152,7 @@ def run(
     Of a preset with variants each goes into a folder of its own, runs/PRESET/VARIANT, and those
     that are complete, with the same options, are kept: the same command goes on where it stopped.
     """
-    with _one_line_errors():
+    with one_line_errors():
         from ibfast.experiments import load_preset, variants
 
         options = {
@@ -202,18 +193,18 @@ def _run_one(
     from ibfast import SaturationWarning
     from ibfast.experiments import run_experiment
 
-    with _progress(quiet=quiet) as progress, warnings.catch_warnings():
+    with progress(quiet=quiet) as bar, warnings.catch_warnings():
         warnings.simplefilter("ignore", SaturationWarning)  # the report says it
-        task = progress.add_task("training", total=experiment.epochs)
+        task = bar.add_task("training", total=experiment.epochs)
         result = run_experiment(
             experiment,
             folder,
             overwrite=overwrite,
             threads=threads,
-            on_epoch=lambda epoch: progress.update(task, completed=epoch),
+            on_epoch=lambda epoch: bar.update(task, completed=epoch),
         )
     if not quiet:
-        _report(result, folder)
+        report(result, folder)
     if not result.complete:
         raise typer.Exit(130)
 
@@ -227,23 +218,23 @@ def _run_each(
     for experiment in experiments:
         path = variant_folder(folder, experiment.name)
         if experiment not in left:
-            _say(f"{experiment.name}: complete in {path}, kept", quiet=quiet)
+            say(f"{experiment.name}: complete in {path}, kept", quiet=quiet)
             continue
-        _say(f"{experiment.name}: {experiment.title}", quiet=quiet)
+        say(f"{experiment.name}: {experiment.title}", quiet=quiet)
         _run_one(experiment, path, overwrite=True, threads=threads, quiet=quiet)
 
 
 @app.command("list")
 def list_presets() -> None:
     """Print the experiments that `ibfast run` knows, what they test, and how long they take."""
-    with _one_line_errors():
+    with one_line_errors():
         from ibfast.experiments import load_preset, preset_names, variants
 
         presets = {name: [load_preset(v) for v in variants(name)] for name in preset_names()}
-        _out.print(preset_table(presets))
+        console.print(preset_table(presets))
         every = [experiment for several in presets.values() for experiment in several]
         total = sum(experiment.minutes for experiment in every)
-        _say(f"{len(presets)} presets, {len(every)} variants, {total:.0f} minutes of one core")
+        say(f"{len(presets)} presets, {len(every)} variants, {total:.0f} minutes of one core")
 
 
 @app.command()
@@ -264,34 +255,34 @@ def findings(
     findings.json, findings.md and figures/. Complete runs are kept: the same command goes on where
     it stopped.
     """
-    with _one_line_errors():
+    with one_line_errors():
         from ibfast import SaturationWarning
         from ibfast.experiments.claims import CLAIMS
         from ibfast.experiments.findings import experiments_for, run_findings
 
         folder = out or Path("findings-quick" if quick else "findings")
         total = sum(map(len, experiments_for(CLAIMS, quick=quick).values()))
-        with _progress(quiet=quiet) as progress, warnings.catch_warnings():
+        with progress(quiet=quiet) as bar, warnings.catch_warnings():
             warnings.simplefilter("ignore", SaturationWarning)
-            task = progress.add_task("", total=0)
+            task = bar.add_task("", total=0)
             started = 0
 
             def start(experiment: Experiment) -> None:
                 nonlocal started
                 started += 1
                 text = f"{'quick, ' * quick}run {started} of at most {total}, {experiment.name}"
-                progress.update(task, description=text, total=experiment.epochs, completed=0)
+                bar.update(task, description=text, total=experiment.epochs, completed=0)
 
             found = run_findings(
                 folder,
                 quick=quick,
                 threads=threads,
                 on_start=start,
-                on_epoch=lambda epoch: progress.update(task, completed=epoch),
+                on_epoch=lambda epoch: bar.update(task, completed=epoch),
             )
         if not quiet:
-            _out.print(findings_table(found, quick=quick))
-            _say(f"{'quick: ' * quick}saved in {folder}")
+            console.print(findings_table(found, quick=quick))
+            say(f"{'quick: ' * quick}saved in {folder}")
 
 
 @app.command()
@@ -300,14 +291,14 @@ def plot(
     quiet: _Quiet = False,
 ) -> None:
     """Draw the figures of a run folder again."""
-    with _one_line_errors():
+    with one_line_errors():
         from ibfast import plots, store
 
         plane, _ = store.open_run(folder)
         with store.new_folder(folder / "figures") as figures:
             files = [file.name for file in plots.save_figures(plane, figures)]
         for name in files:
-            _say(str(folder / "figures" / name), quiet=quiet)
+            say(str(folder / "figures" / name), quiet=quiet)
 
 
 @app.command()
@@ -339,7 +330,7 @@ def measure(
     integer classes (n,) or rows p(y|x) (n, classes) under `labels` or `y`. An array `epochs` gives
     the numbers of the epochs.
     """
-    with _one_line_errors():
+    with one_line_errors():
         from ibfast import SaturationWarning, plots, store
         from ibfast.experiments import parse_bins
         from ibfast.plane import measure_arrays
@@ -364,9 +355,9 @@ def measure(
             asked = {"source": str(file), "bins": bins, "outside": outside}
             store.save_info(partial, {"complete": True, **asked})
         if not quiet:
-            _out.print(layer_table(plane))
-            _say(saturation(plane, exhaustive=exhaustive))
-            _say(f"saved in {folder}")
+            console.print(layer_table(plane))
+            say(saturation(plane, exhaustive=exhaustive))
+            say(f"saved in {folder}")
 
 
 @app.command()
@@ -379,14 +370,14 @@ def info() -> None:
     from ibfast import _core
 
     kernel = _core.info()
-    _say(f"ibfast {ibfast.__version__}, Python {platform.python_version()}")
-    _say(f"SIMD level {kernel['simd']}, {kernel['threads']} threads")
-    _say(f"OpenMP {'yes' if kernel['openmp'] else 'no'}, compiled by {kernel['compiler']}")
+    say(f"ibfast {ibfast.__version__}, Python {platform.python_version()}")
+    say(f"SIMD level {kernel['simd']}, {kernel['threads']} threads")
+    say(f"OpenMP {'yes' if kernel['openmp'] else 'no'}, compiled by {kernel['compiler']}")
     for package in ("numpy", "torch", "xarray", "zarr", "matplotlib"):
         try:
-            _say(f"{package} {metadata.version(package)}")
+            say(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            _say(f"{package} not installed")
+            say(f"{package} not installed")
 
 
 @app.command()
@@ -395,13 +386,13 @@ def selftest() -> None:
 
     The exit code is 1 where an error is greater than its tolerance.
     """
-    with _one_line_errors():
+    with one_line_errors():
         from ibfast.selftest import all_cases
         from ibfast.selftest import run as run_case
 
         cases, outcomes = all_cases(), []
         bar = Progress(
-            TextColumn("{task.fields[quantity]}"), BarColumn(), console=_err, transient=True
+            TextColumn("{task.fields[quantity]}"), BarColumn(), console=err, transient=True
         )
         with bar:
             task = bar.add_task("", total=len(cases), quantity="")
@@ -409,67 +400,11 @@ def selftest() -> None:
                 bar.update(task, quantity=case.quantity)
                 outcomes.append(run_case(case))
                 bar.advance(task)
-    _out.print(selftest_table(outcomes))
+    console.print(selftest_table(outcomes))
     passed = sum(done.passed for done in outcomes)
-    _say(f"{passed} of {len(outcomes)} passed in {sum(d.seconds for d in outcomes):.0f} s")
+    say(f"{passed} of {len(outcomes)} passed in {sum(d.seconds for d in outcomes):.0f} s")
     if passed < len(outcomes):
         raise typer.Exit(1)
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Turn what the user can mend into one line; exit code 2 for usage, 1 for the machine's."""
-    try:
-        yield
-    except (ValueError, TypeError, ImportError) as error:
-        code, message = 2, str(error)
-    except OSError as error:
-        code = 2 if isinstance(error, (FileExistsError, FileNotFoundError)) else 1
-        message = error.strerror or str(error)
-        if error.filename:
-            message = f"{error.filename}: {message}"
-    else:
-        return
-    typer.echo(f"ibfast: {message}", err=True)
-    raise typer.Exit(code)
-
-
-def _say(line: str, *, quiet: bool = False) -> None:
-    if line and not quiet:
-        _out.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _progress(*, quiet: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("epoch {task.completed} of {task.total}, left"),
-        TimeRemainingColumn(),
-        console=_err,
-        disable=quiet,
-        refresh_per_second=4,
-    )
-
-
-def _report(result: Run, folder: Path) -> None:
-    """Print what a run showed."""
-    plane = result.plane
-    if not result.complete:
-        _say(f"interrupted: measured up to epoch {int(plane.epoch[-1])}")
-    _out.print(layer_table(plane))
-    _say(saturation(plane, exhaustive=bool(plane.attrs["exhaustive"])))
-    if result.comparison is not None:
-        _out.print(*comparison_tables(result.comparison))
-        _say(comparison_in_words(result.comparison))
-    if "gap" in plane:
-        _out.print(*bound_tables(plane))
-        _say(bound_in_words(plane))
-    if "gradient_snr" in plane:
-        _out.print(gradient_table(plane))
-    _say(
-        f"\ntraining {result.seconds_training:.1f} s, measuring {result.seconds_measuring:.1f} s; "
-        f"saved in {folder}"
-    )
 
 
 if __name__ == "__main__":
