@@ -68,14 +68,16 @@ class PartCounter {
         }
         repeats_.resize(repeats);
     }
+    std::uint32_t& count(std::uint32_t cell) { return earlier_[cell]; }  // its chains are done with
+
     // Adds the cells of more than one row, and returns how many there are: repeated_.
     std::size_t count_repeats() {
         repeated_.clear();
         if (repeats_.empty()) return 0;
-        counts_.assign(keys_.size(), 0);
+        std::fill(earlier_.begin(), earlier_.end(), 0);
         for (const std::uint32_t row : repeats_)
-            if (counts_[cell_[row]]++ == 0) repeated_.push_back(cell_[row]);
-        for (const std::uint32_t cell : repeated_) tally_.t.add(counts_[cell] + 1);
+            if (count(cell_[row])++ == 0) repeated_.push_back(cell_[row]);
+        for (const std::uint32_t cell : repeated_) tally_.t.add(count(cell) + 1);
         return repeated_.size();
     }
     // In turn into four tables, where they are small: a counter that is added to again and again
@@ -99,10 +101,10 @@ class PartCounter {
             if (count > 0) tally_.ty.add(count);
     }
     void count_dense_pairs(std::size_t classes) {
-        for (std::uint32_t i = 0; i < repeated_.size(); ++i) counts_[repeated_[i]] = i;
+        for (std::uint32_t i = 0; i < repeated_.size(); ++i) count(repeated_[i]) = i;
         pairs_.assign(repeated_.size() * classes, 0);
         each_repeated(
-            [&](std::uint32_t row) { ++pairs_[counts_[cell_[row]] * classes + label_[row]]; });
+            [&](std::uint32_t row) { ++pairs_[count(cell_[row]) * classes + label_[row]]; });
         add_pairs();
     }
     void count_sparse_pairs() {
@@ -119,9 +121,9 @@ class PartCounter {
     Tally<std::uint64_t> tally_;
     std::vector<Key> keys_;  // of this part's rows
     std::vector<std::uint32_t> label_, cell_, repeats_, latest_, earlier_;
-    std::vector<std::uint32_t> repeated_, counts_;  // the first rows of cells of more, and how many
-    std::vector<std::uint32_t> pairs_;              // rows of each pair
-    KeySet pair_keys_;                              // (cell, class)
+    std::vector<std::uint32_t> repeated_;  // the first rows of cells of more
+    std::vector<std::uint32_t> pairs_;     // rows of each pair
+    KeySet pair_keys_;                     // (cell, class)
 };
 
 // The same for weights and soft labels.
