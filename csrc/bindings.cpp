@@ -120,16 +120,18 @@ Doubles summarise_arrays(const Array& acts, bool bfloat16, const Binning& binnin
     {
         const py::gil_scoped_release no_gil;
         Classes one_y, one_x;
-        if (labels && shared_labels) one_y = classes_of("labels", label_views[0], threads);
-        if (inputs && shared_inputs) one_x = classes_of("inputs", input_views[0], threads);
+        const bool bytes = !weights && !inputs;
+        if (labels && shared_labels) one_y = classes_of("labels", label_views[0], bytes, threads);
+        if (inputs && shared_inputs) one_x = classes_of("inputs", input_views[0], false, threads);
         const auto repeat = [&](std::size_t r, int inner, const Poll& poll) {
             Classes own_y, own_x;
-            if (!shared_labels) own_y = classes_of("labels", label_views[r], inner);
-            if (!shared_inputs) own_x = classes_of("inputs", input_views[r], inner);
+            if (!shared_labels) own_y = classes_of("labels", label_views[r], bytes, inner);
+            if (!shared_inputs) own_x = classes_of("inputs", input_views[r], false, inner);
             const Classes &y = shared_labels ? one_y : own_y, &x = shared_inputs ? one_x : own_x;
             Labels l;
             if (labels) {
                 l.hard = y.label.data();
+                l.bytes = y.bytes.data();
                 l.k = y.classes;
             }
             if (soft) {

@@ -71,12 +71,14 @@ class KeySet {
 // The labels of n rows: classes, or rows of `k` probabilities; weights where given.
 struct Labels {
     const std::uint32_t* hard = nullptr;
-    const double* soft = nullptr;     // (n, k)
-    const double* weights = nullptr;  // (n)
-    std::size_t k = 1;                // classes; hard labels are below it
-    int exponent = 0;                 // weights are taken times 2^exponent
+    const std::uint8_t* bytes = nullptr;  // instead, where classes are few and nothing is weighted
+    const double* soft = nullptr;         // (n, k)
+    const double* weights = nullptr;      // (n)
+    std::size_t k = 1;                    // classes; hard labels are below it
+    int exponent = 0;                     // weights are taken times 2^exponent
 
     bool weighted() const { return soft || weights; }
+    bool classes() const { return hard || bytes; }
     Fixed weight(std::size_t row) const {
         return to_fixed(weights ? std::ldexp(weights[row], exponent) : 1.0);
     }

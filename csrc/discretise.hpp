@@ -125,15 +125,22 @@ void load(DType dtype, const char* from, std::ptrdiff_t stride, std::size_t coun
                 simd().half_to_float(reinterpret_cast<const std::uint16_t*>(from), count, out);
                 return;
             }
-        for (std::size_t i = 0; i < count; ++i, from += stride) {
-            if constexpr (std::is_integral<T>::value && std::is_integral<To>::value) {
-                T value;
-                std::memcpy(&value, from, sizeof value);
-                out[i] = static_cast<To>(value);
-            } else {
-                out[i] = static_cast<To>(value_of<T>(from));
+        // The step is a constant where values lie side by side, as they mostly do.
+        const auto each = [&](auto step) {
+            for (std::size_t i = 0; i < count; ++i, from += step) {
+                if constexpr (std::is_integral<T>::value && std::is_integral<To>::value) {
+                    T value;
+                    std::memcpy(&value, from, sizeof value);
+                    out[i] = static_cast<To>(value);
+                } else {
+                    out[i] = static_cast<To>(value_of<T>(from));
+                }
             }
-        }
+        };
+        if (stride == sizeof(T))
+            each(std::integral_constant<std::ptrdiff_t, sizeof(T)>{});
+        else
+            each(stride);
     });
 }
 

@@ -66,8 +66,12 @@ inline std::size_t chunk_rows(const View& view, std::size_t n, int threads) {
 class Records {
   public:
     Records(const Keyer& keyer, const View& view, std::size_t from, std::size_t n,
-            unsigned part_bits, const std::uint32_t* classes, int threads, const Poll& poll)
-        : part_bits_(part_bits), n_(n), carries_classes_(classes), keys_(n), carried_(n) {
+            unsigned part_bits, const std::uint8_t* classes, int threads, const Poll& poll)
+        : part_bits_(part_bits),
+          n_(n),
+          keys_(n),
+          classes_(classes ? Buffer<std::uint8_t>(n) : Buffer<std::uint8_t>()),
+          rows_(classes ? Buffer<std::uint32_t>() : Buffer<std::uint32_t>(n)) {
         chunk_ = chunk_rows(view, n, threads);
         const std::size_t parts = std::size_t{1} << part_bits, chunks = (n + chunk_ - 1) / chunk_;
         offsets_.resize(chunks * (parts + 1));
@@ -81,15 +85,15 @@ class Records {
             const std::size_t first = task * chunk_, count = std::min(chunk_, n - first);
             std::uint32_t* offset = offsets_.data() + task * (parts + 1);
             Key* keys = keys_.data() + first;
-            std::uint32_t* carried = carried_.data() + first;
-            const auto carry = [&](std::size_t i) {
-                return classes ? classes[first + i] : static_cast<std::uint32_t>(first + i);
-            };
             if (parts == 1) {
                 offset[0] = 0;
                 offset[1] = static_cast<std::uint32_t>(count);
                 keyer.keys(from + first, from + first + count, keys);
-                for (std::size_t i = 0; i < count; ++i) carried[i] = carry(i);
+                if (classes)
+                    std::copy(classes + first, classes + first + count, classes_.data() + first);
+                else
+                    std::iota(rows_.data() + first, rows_.data() + first + count,
+                              static_cast<std::uint32_t>(first));
                 return;
             }
             auto& [unsorted, part, next] = scratch[static_cast<std::size_t>(worker)];
@@ -99,22 +103,29 @@ class Records {
             keyer.keys(from + first, from + first + count, unsorted.data());
             for (std::size_t i = 0; i < count; ++i) {
                 __builtin_prefetch(keys + i, 1);  // to be written soon, at random
-                __builtin_prefetch(carried + i, 1);
+                __builtin_prefetch(carried(first + i), 1);
                 part[i] = static_cast<std::uint16_t>(mix(unsorted[i]) >> (64 - part_bits_));
                 ++next[part[i] + 1U];
             }
             std::partial_sum(next.begin(), next.end(), next.begin());
             std::copy(next.begin(), next.end(), offset);
-            for (std::size_t i = 0; i < count; ++i) {
-                const std::uint32_t to = next[part[i]]++;
-                keys[to] = unsorted[i];
-                carried[to] = carry(i);
-            }
+            const auto place = [count, keys, from = unsorted.data(), to = next.data(),
+                                in = part.data()](auto* carried, const auto& carry) {
+                for (std::size_t i = 0; i < count; ++i) {
+                    const std::uint32_t at = to[in[i]]++;
+                    keys[at] = from[i];
+                    carried[at] = carry(i);
+                }
+            };
+            if (classes)
+                place(classes_.data() + first,
+                      [c = classes + first](std::size_t i) { return c[i]; });
+            else
+                place(rows_.data() + first,
+                      [first](std::size_t i) { return static_cast<std::uint32_t>(first + i); });
         });
     }
     std::size_t parts() const { return std::size_t{1} << part_bits_; }
-
-    bool carries_classes() const { return carries_classes_; }
 
     std::size_t size(std::size_t part) const {
         std::size_t n = 0;
@@ -123,32 +134,51 @@ class Records {
         return n;
     }
 
-    // visit(key, row or class) for all of one part.
-    template <class Visitor>
-    void each(std::size_t part, Visitor&& visit) const {
-        const std::uint32_t* offset = offsets_.data() + part;
-        for (std::size_t first = 0; first < n_; first += chunk_) {
-            const std::size_t end = first + offset[1];
-            std::size_t i = first + offset[0];
-            offset += parts() + 1;
-            if (first + chunk_ < n_)
-                prefetch(first + chunk_ + offset[0], first + chunk_ + offset[1]);
-            for (; i < end; ++i) visit(keys_[i], carried_[i]);
+    // The keys of one part, one after another, and their classes where they are carried as bytes,
+    // else their rows.
+    void copy(std::size_t part, bool bytes, std::vector<Key>& keys,
+              std::vector<std::uint32_t>& carried) const {
+        const std::size_t rows = size(part), step = parts() + 1;
+        keys.resize(rows);
+        carried.resize(rows);
+        constexpr std::size_t ahead = 4;  // runs are too short for the hardware to prefetch
+        Key* key = keys.data();
+        std::uint32_t* other = carried.data();
+        std::size_t first = 0;
+        for (std::size_t at = part; at < offsets_.size(); at += step, first += chunk_) {
+            if (const std::size_t next = at + ahead * step; next < offsets_.size())
+                prefetch(first + ahead * chunk_ + offsets_[next],
+                         first + ahead * chunk_ + offsets_[next + 1]);
+            const std::size_t from = first + offsets_[at], end = first + offsets_[at + 1];
+            key = std::copy(keys_.data() + from, keys_.data() + end, key);
+            other = bytes ? std::copy(classes_.data() + from, classes_.data() + end, other)
+                          : std::copy(rows_.data() + from, rows_.data() + end, other);
         }
     }
 
+    // visit(key, row) for all of one part.
+    template <class Visitor>
+    void each(std::size_t part, Visitor&& visit) const {
+        const std::uint32_t* offset = offsets_.data() + part;
+        for (std::size_t first = 0; first < n_; first += chunk_, offset += parts() + 1)
+            for (std::size_t i = first + offset[0]; i < first + offset[1]; ++i)
+                visit(keys_[i], rows_[i]);
+    }
+
   private:
-    // A part's runs in the chunks are too short for the hardware to prefetch.
+    const void* carried(std::size_t i) const {
+        return classes_.data() ? static_cast<const void*>(classes_.data() + i) : rows_.data() + i;
+    }
     void prefetch(std::size_t from, std::size_t end) const {
         for (std::size_t i = from; i < end; i += 64 / sizeof(Key)) __builtin_prefetch(&keys_[i]);
-        for (std::size_t i = from; i < end; i += 16) __builtin_prefetch(&carried_[i]);
+        for (std::size_t i = from; i < end; i += 16) __builtin_prefetch(carried(i));
     }
 
     unsigned part_bits_;
     std::size_t n_, chunk_;
-    bool carries_classes_;
     Buffer<Key> keys_;
-    Buffer<std::uint32_t> carried_;
+    Buffer<std::uint8_t> classes_;  // or
+    Buffer<std::uint32_t> rows_;
     std::vector<std::uint32_t> offsets_;
 };
 

@@ -85,11 +85,14 @@ void extent(const F* __restrict x, size_t n, F* lo, F* hi) {
     F least[wide], most[wide];
     for (size_t l = 0; l < wide; ++l) least[l] = *lo, most[l] = *hi;
     size_t i = 0;
-    for (; i + wide <= n; i += wide)
+    for (; i + wide <= n; i += wide) {
+        for (size_t l = 0; l < wide; l += 64 / sizeof(F))
+            __builtin_prefetch(reinterpret_cast<const char*>(x + i + l) + kAhead);
         for (size_t l = 0; l < wide; ++l) {
             least[l] = x[i + l] < least[l] ? x[i + l] : least[l];
             most[l] = x[i + l] > most[l] ? x[i + l] : most[l];
         }
+    }
     extents(x + i, n - i, least, most);
     for (size_t l = 0; l < wide; ++l) {
         *lo = least[l] < *lo ? least[l] : *lo;

@@ -1,88 +1,9 @@
 // The information of one array at once: nothing is kept of a part of the cells but its tally.
 #pragma once
 
-#include <optional>
-
-#include "records.hpp"
+#include "few_cells.hpp"
 
 namespace ibfast {
-
-// Counts of hard labels where cells are few, so that they stay in cache and need no sorting.
-class FewCells {
-  public:
-    explicit FewCells(std::size_t classes) : classes_(classes) {
-        keys_.reset(kMost / 2);  // sparse, so that a key is nearly always in the slot tried first
-    }
-
-    static bool suits(const Labels& labels, std::size_t n) {
-        return !labels.weighted() && n >= kMost && labels.k <= 32;
-    }
-    // False where the cells turn out to be many: they pass a bound, or most rows make a new one.
-    bool add(const Key* keys, const std::uint32_t* labels, std::size_t n) {
-        for (std::size_t i = 0; i < n; ++i) ++counts_[first(keys[i]) + (labels ? labels[i] : 0)];
-        rows_ += n;
-        return keys_.size() <= kMost && (rows_ > 4 * kMost || keys_.size() * 8 <= rows_ * 5);
-    }
-    void merge(const FewCells& other) {
-        for (std::size_t i = 0; i < other.keys_.size(); ++i) {
-            const std::size_t to = first(other.keys_[i]);
-            for (std::size_t k = 0; k < classes_; ++k)
-                counts_[to + k] += other.counts_[i * classes_ + k];
-        }
-        rows_ += other.rows_;
-    }
-    Summary summary() const {
-        Tally<std::uint64_t> tally(classes_, rows_);
-        for (std::size_t i = 0; i < counts_.size(); i += classes_) {
-            std::uint64_t total = 0;
-            for (std::size_t k = 0; k < classes_; ++k) {
-                const std::uint64_t count = counts_[i + k];
-                tally.ty.add(count);
-                tally.classes[k] += count;
-                total += count;
-            }
-            tally.t.add(total);
-            tally.singletons += total == 1;
-        }
-        tally.cells = keys_.size();
-        return tally.summary(rows_);
-    }
-
-  private:
-    static constexpr std::size_t kMost = std::size_t{1} << 14;
-
-    std::size_t first(const Key& key) {  // the cell's first count
-        const std::size_t i = keys_.add(key) * classes_;
-        if (i == counts_.size()) counts_.resize(i + classes_, 0);
-        return i;
-    }
-
-    std::size_t classes_;
-    std::uint64_t rows_ = 0;
-    KeySet keys_;
-    std::vector<std::uint32_t> counts_;  // of each class, cell after cell
-};
-
-inline std::optional<Summary> count_few_cells(const Keyer& keyer, const View& view,
-                                              const Labels& labels, int threads, const Poll& poll) {
-    if (!FewCells::suits(labels, view.n)) return std::nullopt;
-    const std::size_t chunk = chunk_rows(view, view.n, threads);
-    const std::size_t workers = static_cast<std::size_t>(threads);
-    std::vector<FewCells> few(workers, FewCells(labels.k));
-    std::vector<std::vector<Key>> keys(workers, std::vector<Key>(chunk));
-    std::atomic<bool> many{false};
-    parallel_for((view.n + chunk - 1) / chunk, threads, poll, [&](std::size_t task, int worker) {
-        if (many) return;
-        const auto w = static_cast<std::size_t>(worker);
-        const std::size_t from = task * chunk, rows = std::min(chunk, view.n - from);
-        keyer.keys(from, from + rows, keys[w].data());
-        if (!few[w].add(keys[w].data(), labels.hard ? labels.hard + from : nullptr, rows))
-            many = true;
-    });
-    if (many) return std::nullopt;
-    for (std::size_t w = 1; w < workers; ++w) few[0].merge(few[w]);
-    return few[0].summary();
-}
 
 // Counts of the hard labels of one part after another.
 class PartCounter {
@@ -90,23 +11,20 @@ class PartCounter {
     PartCounter(const Labels& labels, std::size_t n) : tally_(labels.k, n) {}
 
     void add(const Records& records, std::size_t part, const Labels& labels) {
-        const bool look_back = labels.hard && !records.carries_classes();
-        const std::size_t rows = records.size(part);
-        keys_.reset(rows);
-        counts_.assign(rows, 0);
-        cell_.resize(rows);
-        label_.resize(rows);
-        std::size_t i = 0;
-        records.each(part, [&](const Key& key, std::uint32_t carried) {
-            cell_[i] = keys_.add(key);
-            ++counts_[cell_[i]];
-            label_[i++] = look_back ? labels.hard[carried] : carried;
-        });
-        tally_.cells += keys_.size();
-        tally_.singletons += add_counts(counts_, tally_.t);
-        if (!labels.hard) return;
+        records.copy(part, labels.bytes, keys_, label_);
+        if (labels.hard)
+            for (std::uint32_t& row : label_) row = labels.hard[row];
+        find_repeats();
+        const std::size_t cells = keys_.size() - repeats_.size();
+        const std::uint64_t single = cells - count_repeats();
+        tally_.cells += cells;
+        tally_.singletons += single;
+        tally_.t.add(1, single);
+        if (!labels.classes()) return;
         count_classes(labels.k);
-        if (keys_.size() * labels.k <= 2 * rows + 64)
+        tally_.ty.add(1, single);
+        if (repeats_.empty()) return;
+        if (repeated_.size() * labels.k <= 2 * keys_.size() + 64)
             count_dense_pairs(labels.k);
         else
             count_sparse_pairs();
@@ -115,16 +33,52 @@ class PartCounter {
     Summary summary(std::uint64_t n) const { return tally_.summary(n); }
 
   private:
-    // Adds the counts above 0; returns how many are 1, which may be nearly all of them.
-    static std::uint64_t add_counts(const std::vector<std::uint32_t>& counts, CountEntropy& out) {
-        std::uint64_t ones = 0;
-        for (const std::uint32_t c : counts)
-            if (c > 1)
-                out.add(c);
-            else
-                ones += c;
-        out.add(1, ones);
-        return ones;
+    // cell_: of each row the first row with its key; repeats_: the rows that are not the first.
+    // Rows of one hash are chained, the latest first. Where most rows are alone in their cells most
+    // chains are empty, so that all of them are made before any row is compared: without branches.
+    void find_repeats() {
+        const std::size_t rows = keys_.size();
+        const std::size_t sparse = rows < (1U << 14) ? 4 * rows : rows;  // memory, for large parts
+        std::size_t size = 64;
+        while (size < sparse) size *= 2;
+        latest_.assign(size, 0);
+        earlier_.resize(rows);
+        cell_.resize(rows);
+        repeats_.resize(rows);
+        std::size_t chained = 0;
+        for (std::uint32_t i = 0; i < rows; ++i) {
+            std::uint32_t& latest = latest_[mix(keys_[i]) & (size - 1)];
+            earlier_[i] = latest;
+            cell_[i] = i;
+            repeats_[chained] = i;
+            chained += latest != 0;
+            latest = i + 1;
+        }
+        std::size_t repeats = 0;
+        for (std::size_t c = 0; c < chained; ++c) {
+            const std::uint32_t row = repeats_[c];
+            for (std::uint32_t* link = &earlier_[row]; *link != 0; link = &earlier_[*link - 1]) {
+                const std::uint32_t other = *link - 1;
+                if (!(keys_[other] == keys_[row])) continue;
+                cell_[row] = cell_[other];
+                *link = earlier_[other];  // a chain holds a key once
+                repeats_[repeats++] = row;
+                break;
+            }
+        }
+        repeats_.resize(repeats);
+    }
+    std::uint32_t& count(std::uint32_t cell) { return earlier_[cell]; }  // its chains are done with
+
+    // Adds the cells of more than one row, and returns how many there are: repeated_.
+    std::size_t count_repeats() {
+        repeated_.clear();
+        if (repeats_.empty()) return 0;
+        std::fill(earlier_.begin(), earlier_.end(), 0);
+        for (const std::uint32_t row : repeats_)
+            if (count(cell_[row])++ == 0) repeated_.push_back(cell_[row]);
+        for (const std::uint32_t cell : repeated_) tally_.t.add(count(cell) + 1);
+        return repeated_.size();
     }
     // In turn into four tables, where they are small: a counter that is added to again and again
     // waits for itself.
@@ -136,32 +90,40 @@ class PartCounter {
         for (std::size_t i = 0; i < label_.size(); ++i) ++count[i % tables * classes + label[i]];
         for (std::size_t i = 0; i < pairs_.size(); ++i) tally_.classes[i % classes] += pairs_[i];
     }
+    // Cells of one row are pairs of one row; the first row of another is not among the repeats.
+    template <class Visitor>
+    void each_repeated(Visitor&& visit) const {
+        for (const std::uint32_t row : repeated_) visit(row);
+        for (const std::uint32_t row : repeats_) visit(row);
+    }
+    void add_pairs() {
+        for (const std::uint32_t count : pairs_)
+            if (count > 0) tally_.ty.add(count);
+    }
     void count_dense_pairs(std::size_t classes) {
-        pairs_.assign(keys_.size() * classes, 0);
-        for (std::size_t i = 0; i < cell_.size(); ++i) ++pairs_[cell_[i] * classes + label_[i]];
-        add_counts(pairs_, tally_.ty);
+        for (std::uint32_t i = 0; i < repeated_.size(); ++i) count(repeated_[i]) = i;
+        pairs_.assign(repeated_.size() * classes, 0);
+        each_repeated(
+            [&](std::uint32_t row) { ++pairs_[count(cell_[row]) * classes + label_[row]]; });
+        add_pairs();
     }
     void count_sparse_pairs() {
         pairs_.clear();
         pair_keys_.reset();
-        std::uint64_t ones = 0;  // cells of one row are pairs of one row
-        for (std::size_t i = 0; i < cell_.size(); ++i) {
-            if (counts_[cell_[i]] == 1) {
-                ++ones;
-                continue;
-            }
-            const std::uint32_t p = pair_keys_.add({cell_[i], label_[i]});
+        each_repeated([&](std::uint32_t row) {
+            const std::uint32_t p = pair_keys_.add({cell_[row], label_[row]});
             if (p == pairs_.size()) pairs_.push_back(0);
             ++pairs_[p];
-        }
-        tally_.ty.add(1, ones);
-        add_counts(pairs_, tally_.ty);
+        });
+        add_pairs();
     }
 
     Tally<std::uint64_t> tally_;
-    KeySet keys_, pair_keys_;                    // cells of this part; (cell, class)
-    std::vector<std::uint32_t> cell_, label_;    // of each row
-    std::vector<std::uint32_t> counts_, pairs_;  // rows of each cell, of each pair
+    std::vector<Key> keys_;  // of this part's rows
+    std::vector<std::uint32_t> label_, cell_, repeats_, latest_, earlier_;
+    std::vector<std::uint32_t> repeated_;  // the first rows of cells of more
+    std::vector<std::uint32_t> pairs_;     // rows of each pair
+    KeySet pair_keys_;                     // (cell, class)
 };
 
 // The same for weights and soft labels.
@@ -207,10 +169,9 @@ inline Information summarise_array(const View& view, const Binning& binning, con
     if (!inputs)
         if (const auto few = count_few_cells(keyer, view, labels, threads, poll))
             return {*few, Summary{}};
-    unsigned part_bits = 0;  // 4096 to 8192 rows a part
-    while (part_bits < 10 && view.n >> (part_bits + 13)) ++part_bits;
-    const Records records(keyer, view, 0, view.n, part_bits,
-                          labels.weighted() || inputs ? nullptr : labels.hard, threads, poll);
+    unsigned part_bits = 0;  // 2048 to 4096 rows a part
+    while (part_bits < 10 && view.n >> (part_bits + 12)) ++part_bits;
+    const Records records(keyer, view, 0, view.n, part_bits, labels.bytes, threads, poll);
     const auto summary = [&](const Labels& l) {
         if (!l.weighted())
             return summarise(records, l, PartCounter(l, view.n), view.n, threads, poll);
@@ -220,36 +181,53 @@ inline Information summarise_array(const View& view, const Binning& binning, con
     return {summary(labels), inputs ? summary(*inputs) : Summary{}};
 }
 
-// Classes of each row as 32-bit numbers below `classes`; large ones are renumbered, for only which
-// rows share a class matters.
+// Classes of each row as numbers below `classes`: bytes where those are asked for and suffice.
+// Large ones are renumbered, for only which rows share a class matters.
 struct Classes {
     Buffer<std::uint32_t> label;
+    Buffer<std::uint8_t> bytes;
     std::size_t classes = 1;
 };
 
-inline Classes classes_of(const char* name, const View& v, int threads) {  // n rows of one "unit"
+// The labels of n rows of one "unit" as T; their greatest, or the greatest number of all where one
+// is too large or negative.
+template <class T>
+std::uint64_t read_labels(const View& v, int threads, T* out) {
     constexpr std::size_t block = 1 << 15, some = 512;
-    Classes c;
-    c.label = Buffer<std::uint32_t>(v.n);
     const std::size_t blocks = (v.n + block - 1) / block;
     std::vector<std::uint64_t> greatest(blocks, 0);
     parallel_for(blocks, threads_for(v.n, threads), {}, [&](std::size_t b, int) {
         std::int64_t wide[some];
+        T most = 0;
+        std::uint64_t above = 0;
         for (std::size_t from = b * block; from < std::min(v.n, (b + 1) * block); from += some) {
             const std::size_t rows = std::min(some, v.n - from);
             load(v.dtype, v.at(from, 0), v.row_stride, rows, wide);
             for (std::size_t r = 0; r < rows; ++r) {
-                const auto label = static_cast<std::uint64_t>(wide[r]);  // a negative is large
-                greatest[b] = std::max(greatest[b], label);
-                c.label[from + r] = static_cast<std::uint32_t>(label);
+                const auto label = static_cast<T>(wide[r]);
+                most = std::max(most, label);
+                above |= static_cast<std::uint64_t>(wide[r]) >> 8 * sizeof(T);
+                out[from + r] = label;
             }
         }
+        greatest[b] = above ? ~std::uint64_t{0} : most;
     });
-    const std::uint64_t most = *std::max_element(greatest.begin(), greatest.end());
-    if (most < 4 * v.n + (1U << 16)) {
+    return *std::max_element(greatest.begin(), greatest.end());
+}
+
+inline Classes classes_of(const char* name, const View& v, bool bytes, int threads) {
+    Classes c;
+    if (bytes) {
+        c.bytes = Buffer<std::uint8_t>(v.n);
+        const std::uint64_t most = read_labels(v, threads, c.bytes.data());
         c.classes = most + 1;
-        return c;
+        if (most < 256) return c;
+        c.bytes = {};
     }
+    c.label = Buffer<std::uint32_t>(v.n);
+    const std::uint64_t most = read_labels(v, threads, c.label.data());
+    c.classes = most + 1;
+    if (most < 4 * v.n + (1U << 16)) return c;
     std::vector<std::int64_t> wide(v.n);
     load(v.dtype, v.data, v.row_stride, v.n, wide.data());
     for (std::size_t i = 0; i < v.n; ++i)
