@@ -101,12 +101,38 @@ def test_the_mean_curve_is_not_the_mean_of_curves():
 def test_transitions_of_synthetic_gradients():
     epochs = np.geomspace(1, 1e4, 41)
     snr = np.where(epochs < 300, 1.0, 0.01)[None, :, None] * np.ones((3, 1, 5))
-    made = xr.Dataset({"gradient_snr": (("seed", "epoch", "layer"), snr)}, coords={"epoch": epochs})
-    assert st.transition_epoch(made) == pytest.approx(300, rel=0.3)
+    peak = np.exp(-(np.log(epochs / 3000) ** 2))[None, :, None] * np.ones((3, 1, 5))
+    dims = ("seed", "epoch", "layer")
+    made = xr.Dataset({"gradient_snr": (dims, snr), "i_xt": (dims, peak)}, coords={"epoch": epochs})
+    assert 10 ** st.log_transition(made) == pytest.approx(300, rel=0.3)
+    assert 10 ** st.log_peak(made) == pytest.approx(3000, rel=0.3)
+    assert st.transition_from_peak(made) == pytest.approx(1, abs=0.15)
     assert st.share_with_transition(made).tolist() == [1, 1, 1]
     flat = made.assign(gradient_snr=xr.ones_like(made.gradient_snr))
-    assert np.isnan(st.transition_epoch(flat)).all()
+    assert np.isnan(st.log_transition(flat)).all()
+    assert np.isnan(st.transition_from_peak(flat)).all()
     assert st.share_with_transition(flat).tolist() == [0, 0, 0]
+
+
+def test_a_transition_at_each_layer_s_own_peak_is_no_distance():
+    epochs = np.geomspace(1, 1e4, 81)
+    falls = np.array([10.0, 50.0, 500.0, 3000.0])
+    snr = np.where(epochs[:, None] < falls, 1.0, 0.01)[None] * np.ones((2, 1, 1))
+    peak = np.exp(-(np.log(epochs[:, None] / falls) ** 2))[None] * np.ones((2, 1, 1))
+    dims = ("seed", "epoch", "layer")
+    made = xr.Dataset({"gradient_snr": (dims, snr), "i_xt": (dims, peak)}, coords={"epoch": epochs})
+    assert (st.transition_from_peak(made) < 0.1).all()
+
+
+def test_what_is_not_known_of_gradients_is_left_out():
+    epochs = np.geomspace(1, 1e4, 41)
+    snr = np.where(epochs < 300, 1.0, 0.01)[None, :, None] * np.ones((3, 1, 4))
+    snr[0, 3, 0], snr[1, 3, :] = np.nan, 0
+    dims = ("seed", "epoch", "layer")
+    made = xr.Dataset({"gradient_snr": (dims, snr)}, coords={"epoch": epochs})
+    shares = st.share_with_transition(made)
+    assert shares[[0, 2]].tolist() == [1, 1]
+    assert np.isnan(shares[1])
 
 
 def test_numbers_of_the_bound():
@@ -122,6 +148,8 @@ def test_numbers_of_the_bound():
     assert st.worst_gap_share(one).tolist() == [0.3, 0]
     assert st.least_divergence(one).tolist() == [1, 0.25]
     assert st.beta_falls(one).tolist() == [0, 1]
+    one["identified"][:, -1, 1:] = False
+    assert np.isnan(st.beta_falls(one)).all()
 
 
 def test_intervals():
@@ -132,28 +160,31 @@ def test_intervals():
     assert st.t_interval(np.array([1.0, np.nan, 3.0]))[0] == 2
     assert st.t_interval(np.array([5.0])) == (5, -np.inf, np.inf)
     assert np.isnan(st.t_interval(np.array([np.nan]))).all()
-    a = np.arange(20.0)
-    r, low, high = st.correlation_interval(a, a + np.tile([3.0, -3.0], 10))
-    assert r == pytest.approx(np.corrcoef(a, a + np.tile([3.0, -3.0], 10))[0, 1])
-    assert np.tanh(np.arctanh(r) - 1.96 / 17**0.5) == pytest.approx(low, abs=1e-4)
+    a = np.arange(20.0)[None]
+    b = a + np.tile([3.0, -3.0], 10)
+    r, low, high = st.correlation_interval(a, b)
+    assert r == pytest.approx(np.corrcoef(a[0], b[0])[0, 1])
     assert low < r < high < 1
-    assert np.isnan(st.correlation_interval(a, np.ones(20))).all()
-    assert np.isnan(st.correlation_interval(a[:3], a[:3])).all()
+    assert np.isnan(st.correlation_interval(a, np.ones((1, 20)))).all()
+    assert np.isnan(st.correlation_interval(a[:, :3], a[:, :3])).all()
+    # Copies of the same seeds tell no more.
+    twice = st.correlation_interval(np.repeat(a, 4, axis=0), np.repeat(b, 4, axis=0))
+    assert twice == pytest.approx((r, low, high))
 
 
 @pytest.mark.parametrize(
     ("relation", "low", "high", "verdict"),
     [
         (">", 1.1, 2, "supported"),
-        (">", 0.9, 2, "mixed"),
+        (">", 0.9, 2, "undecided"),
         (">", 0.1, 0.9, "not supported"),
         ("<", 0.1, 0.9, "supported"),
-        ("<", 0.9, 1.1, "mixed"),
+        ("<", 0.9, 1.1, "undecided"),
         ("<", 1.1, 2, "not supported"),
         ("<", 1, 1, "not supported"),
         (">", 1, 1, "not supported"),
-        (">", np.nan, np.nan, "mixed"),
-        ("<", np.nan, np.nan, "mixed"),
+        (">", np.nan, np.nan, "undecided"),
+        ("<", np.nan, np.nan, "undecided"),
     ],
 )
 def test_verdicts(relation, low, high, verdict):
@@ -215,14 +246,15 @@ def test_every_claim_names_presets_and_can_be_measured():
             known = "correlation of both epochs" not in value.criterion.statistic
             assert known == (value.low <= value.value <= value.high), value.criterion.statistic
     about = {"date": "today"}
-    entries = json.loads(to_json(found, about))
+    entries = json.loads(to_json(found, about, quick=True))
+    assert entries["quick"]
     assert [e["claim"] for e in entries["findings"]] == [claim.name for claim in CLAIMS]
     assert entries["findings"][0]["criteria"][0]["threshold"] == "> 0.9"
     text = to_markdown(found, about, quick=False)
     assert all(claim.statement in text and claim.change in text for claim in CLAIMS)
     assert "(quick)" not in text
     lines = [x for x in to_markdown(found, about, quick=True).splitlines() if x.startswith("| ")]
-    judged = [x for x in lines if "supported |" in x or "mixed |" in x]
+    judged = [x for x in lines if x.endswith(("supported |", "mixed |", "undecided |"))]
     assert not judged  # each says that it is quick
     figure = finding_plots.finding_figure(found[1], planes)
     assert len(figure.axes) == 2 * 3 + 4
@@ -231,7 +263,7 @@ def test_every_claim_names_presets_and_can_be_measured():
 def test_numbers_that_are_none_become_null():
     criterion = Criterion("x", "1", ">", 1.0, lambda planes: None)
     finding = Finding(claim_of(criterion), (Value(criterion, np.nan, -np.inf, np.inf),))
-    entry = json.loads(to_json([finding], {}))["findings"][0]["criteria"][0]
+    entry = json.loads(to_json([finding], {}, quick=False))["findings"][0]["criteria"][0]
     assert (entry["value"], entry["low"], entry["high"]) == (None, None, None)
     assert "nan" in to_markdown([finding], {}, quick=False)
 

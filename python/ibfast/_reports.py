@@ -179,12 +179,11 @@ def bound_tables(plane: xr.Dataset) -> tuple[Table, Table]:
 
 def bound_in_words(plane: xr.Dataset) -> str:
     """What the comparison with the bound says of the paper's claims."""
+    from ibfast.experiments.statistics import beta_falls
+
     last = plane.isel(epoch=-1)
     share = _with_interval(100 * last.gap_share.max("layer").values, 1)
-    falls = 0
-    for seed in range(plane.sizes["seed"]):
-        one = last.isel(seed=seed)
-        falls += bool((np.diff(one.beta_star.values[one.identified.values]) < 0).all())
+    falls = int(np.nansum(beta_falls(plane)))
     least = last.divergence.min("layer")
     return (
         f"The layer farthest from the bound lacks {share} % of it. beta* falls with depth "
@@ -219,14 +218,11 @@ def gradient_table(plane: xr.Dataset) -> Table:
 
 def _with_interval(values: NDArray[Any], digits: int = 3) -> str:
     """Mean and half the width of its 95 % interval, of Student's t."""
-    from ibfast.corrections._counts import special
+    from ibfast.experiments.statistics import t_interval
 
-    n = len(values)
-    mean = f"{round(values.mean(), digits) + 0.0:.{digits}f}"
-    if n == 1:
-        return mean
-    half = special().stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n)
-    return f"{mean} ± {half:.{digits}f}"
+    mean, _, high = t_interval(np.asarray(values, dtype=np.float64))
+    text = f"{round(mean, digits) + 0.0:.{digits}f}"
+    return text if np.isinf(high) else f"{text} ± {high - mean:.{digits}f}"
 
 
 def findings_table(findings: Iterable[Finding], *, quick: bool) -> Table:

@@ -251,7 +251,7 @@ def findings(
 ) -> None:
     """Test the claims of Shwartz-Ziv & Tishby (2017) and of their critics.
 
-    Runs the presets that are needed (about an hour; `--quick` a few minutes) and writes
+    Runs the presets that are needed (about 30 minutes on two cores; `--quick` two) and writes
     findings.json, findings.md and figures/. Complete runs are kept: the same command goes on where
     it stopped.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["finding_figure", "plot_value"]
 
-_COLOURS = {"supported": "tab:green", "not supported": "tab:red", "mixed": "tab:orange"}
+_COLOURS = {"supported": "tab:green", "not supported": "tab:red", "undecided": "tab:orange"}
 
 
 def finding_figure(finding: Finding, planes: Mapping[str, xr.Dataset], note: str = "") -> Figure:

@@ -91,7 +91,7 @@ def _onset(
     points = np.eye(m) if m <= _STARTS else np.eye(m)[np.linspace(0, m - 1, _STARTS).astype(int)]
     tilt = 0.5 * np.sqrt(p) * mode / np.abs(mode / np.sqrt(p)).max()
     q = np.concatenate([0.99 * points + 0.01 * p, [p + tilt, p - tilt]])
-    least = np.inf
+    least, before = np.inf, np.full(len(q), np.inf)
     for _ in range(1000):
         q_y = q @ rows
         log_ratio = np.log(np.maximum(q_y / p_y, _TINY))
@@ -100,13 +100,12 @@ def _onset(
             below = (q_y * log_ratio).sum(axis=1)
             # Near p itself both are rounding: what is there is the other, local, beta.
             ratio = np.where(below > 1e-9, above / below, np.inf)
-        best = float(ratio.min())
-        if not best < least * (1 - 1e-12):
+        least = min(least, float(ratio.min()))
+        going = ratio < before * (1 - 1e-12)
+        if not going.any():
             break
-        least = best
-        going = ratio < np.inf
-        q, ratio, log_ratio = q[going], ratio[going], log_ratio[going]
-        exponent = ratio[:, None] * (log_ratio @ rows.T)
+        before, log_ratio = ratio[going], log_ratio[going]
+        exponent = before[:, None] * (log_ratio @ rows.T)
         q = p * np.exp(exponent - exponent.max(axis=1, keepdims=True))
         q /= q.sum(axis=1, keepdims=True)
     return least

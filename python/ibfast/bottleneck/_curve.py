@@ -112,14 +112,18 @@ class IBCurve:
 
     def marginal(self, i: int) -> _Array:
         """q(t) of point `i`, shape (t,)."""
-        return np.exp2(self._clusters[i].log_q)
+        return np.exp2(self._clusters[self._index(i)].log_q)
 
     def decoder(self, i: int) -> _Array:
         """q(y|t) of point `i`, shape (t, k)."""
-        return np.exp2(self._clusters[i].log_r)
+        return np.exp2(self._clusters[self._index(i)].log_r)
+
+    def _index(self, i: int) -> int:
+        return check_count("i", i, -len(self), len(self) - 1)
 
     def encoder(self, i: int) -> _Array:
         """q(t|x) of point `i` for each input, shape (n, t); NaN for inputs of probability 0."""
+        i = self._index(i)
         q = self._solver.encode(float(self.beta[i]), self._clusters[i])[0]
         rows = np.full((len(self.source.class_of), q.shape[1]), np.nan)
         possible = self.source.class_of >= 0
@@ -264,7 +268,7 @@ def ib_curve(
     ------
     TypeError, ValueError
         A dtype or shape is wrong, rows do not sum to 1, a beta is not positive, an option is out of
-        range.
+        range, 1000 betas do not reach the resolution.
 
     Notes
     -----
@@ -358,8 +362,8 @@ def _sandwich(solver: Solver, solve: _Solve, resolution: float) -> list[Solution
         (1.0, solutions[0].rate, solutions[0].relevance, solutions[0].clusters),
         (0.0, source.h_x, source.i_xy, solver.trivial()),
     ]
-    open_: list[Any] = [tuple(ends)]
-    while open_ and len(solutions) < _MOST_POINTS:
+    open_ = [tuple(ends)]
+    while open_:
         left, right = open_.pop()
         (s1, r1, i1, clusters), (s2, r2, i2, _) = left, right
         if r2 - r1 <= 1e-12 or s1 - s2 <= 1e-12:
@@ -368,6 +372,11 @@ def _sandwich(solver: Solver, solve: _Solve, resolution: float) -> list[Solution
         chord = (i2 - i1) / (r2 - r1)
         if i1 + s1 * (at - r1) - (i1 + chord * (at - r1)) <= room or chord <= 0:
             continue
+        if len(solutions) == _MOST_POINTS:
+            raise ValueError(
+                f"resolution: {resolution}; {_MOST_POINTS} betas do not reach it: expected a "
+                "coarser one, or betas"
+            )
         found = solve(1 / chord, clusters)
         solutions.append(found)
         middle = (chord, found.rate, found.relevance, found.clusters)
@@ -403,7 +412,7 @@ def check_betas(betas: ArrayLike) -> _Array:
 
 
 def _not_negative(name: str, value: ArrayLike) -> _Array:
-    values = np.asarray(value, dtype=np.float64)
+    values = as_values(name, value).astype(np.float64)
     if not (values >= 0).all():
         raise ValueError(f"{name}: {values.min()}; expected numbers that are not negative")
     return values

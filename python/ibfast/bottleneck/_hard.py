@@ -30,6 +30,11 @@ class _Encoders:
     _classes: Classes = field(repr=False)
     _source: Source = field(repr=False)
 
+    @property
+    def source(self) -> Source:
+        """What they encode."""
+        return self._source
+
     def encoder(self, i: int) -> NDArray[np.int64]:
         """Cell of each input `(n,)` in the encoder of `rate[i]`; -1 where p(x) = 0.
 

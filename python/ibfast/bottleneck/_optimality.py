@@ -119,7 +119,8 @@ def layer_optimality(
     Raises
     ------
     TypeError, ValueError
-        A dtype or shape does not fit, an input was never counted, rows do not sum to 1.
+        A dtype or shape does not fit, an input was never counted, rows do not sum to 1, `curve` or
+        `frontier` are of another source.
 
     Notes
     -----
@@ -152,6 +153,8 @@ def layer_optimality(
     )
     if curve is None:
         curve = ib_curve(source, threads=threads)
+    else:
+        _check_same("curve", curve.source, source)
     joint = as_joint(layer, source)
     p_t, p_ty, rate, deterministic = _marginals(joint, source)
     relevance = max(0.0, entropy_bits(p_t) + source.h_y - entropy_bits(p_ty))
@@ -160,6 +163,8 @@ def layer_optimality(
     bound = float(curve.relevance_at(rate / scale)) * scale
     if frontier is None and len(source.p_y) == 2:
         frontier = hard_frontier(source)
+    elif frontier is not None:
+        _check_same("frontier", frontier.source, source)
     hard_gap = np.nan
     if frontier is not None and deterministic:
         hard = 1 / check_units(frontier.units)
@@ -181,6 +186,18 @@ def layer_optimality(
         reason=fit.reason,
         units=units,
     )
+
+
+def _check_same(name: str, other: Source, source: Source) -> None:
+    if not (
+        np.array_equal(other.p_y_given_x, source.p_y_given_x)
+        and np.array_equal(other.p_x, source.p_x)
+    ):
+        raise ValueError(
+            f"{name}: of another source, {len(other.p_x)} unlike rows with I(X;Y) = "
+            f"{other.i_xy:g} bits; expected that of p_y_given_x, {len(source.p_x)} rows with "
+            f"{source.i_xy:g}"
+        )
 
 
 def as_joint(layer: Any, source: Source) -> Joint:
@@ -212,7 +229,9 @@ def as_joint(layer: Any, source: Source) -> Joint:
             f"each input, or floating point ({n}, t), rows p(t|x)"
         )
     possible = np.flatnonzero(source.inputs)
-    rows = as_distributions("layer", given[possible], given.dtype.itemsize)
+    checked = given.copy()
+    checked[source.inputs == 0] = 1 / given.shape[1]  # whatever is there does not count
+    rows = as_distributions("layer", checked, given.dtype.itemsize)[possible]
     at, t = np.nonzero(rows)
     p = rows[at, t] / rows.sum(axis=1)[at]
     return _positive(t, possible[at], source.inputs[possible[at]] * p)

@@ -105,7 +105,7 @@ class Solver:
         if beta <= 1:  # I(T;Y) is at most I(X;T)
             return Solution(beta, self.trivial(), 0.0, 0.0, 0.0, 0.0, 0.0, 0)
         clusters, iterations, fine = start, 0, self._tolerance
-        best: Solution | None = None
+        best = Solution(beta, start, np.inf, 0.0, np.inf, np.inf, np.inf, 0)  # worse than any
         rough = True  # until all clusters that matter are there
         for round_ in range(60):
             rough = rough and round_ < 30
@@ -127,23 +127,19 @@ class Solver:
             if not rough:
                 now = self._solution(beta, clusters, encoded, residual, gain)
                 least_better = _LEAST * (1 + beta)
-                higher = best is None or now.objective < best.objective - least_better
-                if (
-                    best is None
-                    or higher
-                    or (now.gap < best.gap and now.objective < best.objective + least_better)
-                ):
+                higher = now.objective < best.objective - least_better
+                as_high = now.objective < best.objective + least_better
+                if higher or (as_high and now.gap < best.gap):
                     best = now
                 if more is None or not higher:
                     if not (SURE <= best.gap < _NEAR and fine > _FINEST):
                         break
                     # At the top, but too far from it for the certificate.
                     fine, more, clusters = fine / 10, None, best.clusters
-            if best is not None and iterations > _MOST_STEPS:
+            if best.residual < np.inf and iterations > _MOST_STEPS:
                 break
             rough = rough and more is not None
             clusters = more or clusters
-        assert best is not None
         return replace(best, iterations=iterations)
 
     def encode(self, beta: float, c: Clusters) -> _Encoded:

@@ -34,6 +34,7 @@ __all__ = [
 _QUICK = {"seeds": 4, "epochs": 1000, "checkpoints": 40}
 
 Verdict = Literal["supported", "not supported", "mixed"]
+Outcome = Literal["supported", "not supported", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,14 @@ class Value:
     high: float
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Outcome:
         """Supported or not where the whole interval lies on one side of the threshold."""
         above = self.criterion.relation == ">"
         inner, outer = (self.low, self.high) if above else (-self.high, -self.low)
         threshold = self.criterion.threshold if above else -self.criterion.threshold
         if inner > threshold:
             return "supported"
-        return "not supported" if outer <= threshold else "mixed"
+        return "not supported" if outer <= threshold else "undecided"
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,10 @@ class Finding:
     @property
     def verdict(self) -> Verdict:
         """That of all criteria where they agree, else mixed."""
-        verdicts = {value.verdict for value in self.values}
-        return verdicts.pop() if len(verdicts) == 1 else "mixed"
+        outcomes = {value.verdict for value in self.values}
+        if outcomes == {"supported"}:
+            return "supported"
+        return "not supported" if outcomes == {"not supported"} else "mixed"
 
 
 def needed_variants(claims: Iterable[Claim] = CLAIMS) -> list[str]:
@@ -109,7 +112,7 @@ def _value(criterion: Criterion, planes: Mapping[str, xr.Dataset]) -> Value:
     return Value(criterion, float(value), float(low), float(high))
 
 
-def to_json(findings: Iterable[Finding], about: Mapping[str, Any]) -> str:
+def to_json(findings: Iterable[Finding], about: Mapping[str, Any], *, quick: bool) -> str:
     """Everything as JSON; numbers that are not finite are null."""
 
     def number(x: float) -> float | None:
@@ -138,7 +141,9 @@ def to_json(findings: Iterable[Finding], about: Mapping[str, Any]) -> str:
         }
         for f in findings
     ]
-    return json.dumps({**about, "findings": entries}, indent=2, allow_nan=False) + "\n"
+    return (
+        json.dumps({"quick": quick, **about, "findings": entries}, indent=2, allow_nan=False) + "\n"
+    )
 
 
 def to_markdown(findings: Iterable[Finding], about: Mapping[str, Any], *, quick: bool) -> str:
@@ -248,7 +253,7 @@ def run_findings(
         path = folder / "figures" / f"{finding.claim.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         finding_figure(finding, planes, mark).savefig(path, dpi=110)
-    (folder / "findings.json").write_text(to_json(findings, about), encoding="utf-8")
+    (folder / "findings.json").write_text(to_json(findings, about, quick=quick), encoding="utf-8")
     text = to_markdown(findings, about, quick=quick)
     (folder / "findings.md").write_text(text, encoding="utf-8")
     return findings

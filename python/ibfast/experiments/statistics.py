@@ -1,4 +1,4 @@
-"""Numbers that claims are judged by: each a function of one or two planes, one value a network."""
+"""Numbers that claims are judged by: each a function of a plane, one value a network."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ __all__ = [
     "beta_falls",
     "compression",
     "correlation_interval",
+    "deep",
     "drop",
     "epochs_to_share",
     "final",
     "fitted_at_peak",
+    "fitting",
+    "least_divergence",
+    "log_peak",
+    "log_transition",
     "mean_curve_compression",
+    "output_compression",
     "peak_epoch",
     "share_after_peak",
+    "share_with_transition",
     "t_interval",
-    "transition_epoch",
+    "transition_from_peak",
+    "worst_gap_share",
 ]
 
 _Array = NDArray[np.float64]
@@ -103,23 +111,54 @@ def epochs_to_share(plane: xr.Dataset, share: float = 0.95) -> _Array:
     return _values(plane.epoch[reached.argmax("epoch")].astype(float))
 
 
-def transition_epoch(plane: xr.Dataset) -> _Array:
-    """Epoch at which the SNR of gradients falls, geometric mean over deep layers that have one."""
-    logs = np.log(_transitions(plane))
-    some = ~np.isnan(logs).all(axis=0)
-    result = np.full(logs.shape[1], np.nan)
-    result[some] = np.exp(np.nanmean(logs[:, some], axis=0))
-    return result
-
-
 def share_with_transition(plane: xr.Dataset) -> _Array:
-    """Share of the deep layers in which the SNR of gradients falls."""
-    return np.asarray((~np.isnan(_transitions(plane))).mean(axis=0))
+    """Share of the deep layers in which the SNR of gradients falls, of those where it is known."""
+    fell = np.where(_snr_known(plane), ~np.isnan(_transitions(plane)), np.nan)
+    return _mean_of_known(fell)
+
+
+def transition_from_peak(plane: xr.Dataset) -> _Array:
+    """Factors of 10 between the fall of the SNR and the peak of I(X;T), mean over deep layers."""
+    return _mean_of_known(np.abs(np.log10(_transitions(plane)) - _log10_peaks(plane)))
+
+
+def log_transition(plane: xr.Dataset) -> _Array:
+    """log10 of the epoch at which the SNR falls, mean over the deep layers in which it does."""
+    return _mean_of_known(np.log10(_transitions(plane)))
+
+
+def log_peak(plane: xr.Dataset) -> _Array:
+    """log10 of the epoch of the peak of I(X;T), mean over the same layers."""
+    return _mean_of_known(np.where(np.isnan(_transitions(plane)), np.nan, _log10_peaks(plane)))
 
 
 def _transitions(plane: xr.Dataset) -> _Array:
-    layers = deep(plane).gradient_snr.transpose("layer", "seed", "epoch")
-    return np.array([transition(layer, plane.epoch, rng=0).seed_epochs for layer in layers])
+    """Epochs at which the SNR falls, (layers, seeds); NaN where it does not or is not known."""
+    layers = deep(plane).gradient_snr.transpose("layer", "seed", "epoch").values
+    found = np.full(layers.shape[:2], np.nan)
+    for row, layer, known in zip(found, layers, _snr_known(plane), strict=True):
+        if known.any():
+            row[known] = transition(layer[known], plane.epoch, rng=0).seed_epochs
+    return found
+
+
+def _snr_known(plane: xr.Dataset) -> NDArray[np.bool_]:
+    """Where the SNR is positive and finite at all epochs but 0, (layers, seeds)."""
+    snr = deep(plane).gradient_snr.sel(epoch=plane.epoch > 0).transpose("layer", "seed", "epoch")
+    known: NDArray[np.bool_] = (np.isfinite(snr.values) & (snr.values > 0)).all(axis=2)
+    return known
+
+
+def _log10_peaks(plane: xr.Dataset) -> _Array:
+    peaks = deep(plane).i_xt.idxmax("epoch").transpose("layer", "seed").values
+    return np.asarray(np.log10(np.maximum(peaks, 1)))
+
+
+def _mean_of_known(values: _Array) -> _Array:
+    """Mean over the first axis of what is not NaN; NaN where there is nothing else."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.asarray(np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan))
 
 
 def worst_gap_share(plane: xr.Dataset) -> _Array:
@@ -133,10 +172,18 @@ def least_divergence(plane: xr.Dataset) -> _Array:
 
 
 def beta_falls(plane: xr.Dataset) -> _Array:
-    """1 where beta* falls from each layer in which it is identified to the next, else 0."""
+    """1 where beta* falls from each layer in which it is identified to the next, else 0.
+
+    NaN where it is identified in fewer than two layers.
+    """
     last = plane.isel(epoch=-1)
     pairs = zip(last.beta_star.values, last.identified.values, strict=True)
-    return np.array([float((np.diff(beta[known]) < 0).all()) for beta, known in pairs])
+    return np.array(
+        [
+            float((np.diff(beta[known]) < 0).all()) if known.sum() > 1 else np.nan
+            for beta, known in pairs
+        ]
+    )
 
 
 def t_interval(values: _Array) -> tuple[float, float, float]:
@@ -154,14 +201,39 @@ def t_interval(values: _Array) -> tuple[float, float, float]:
 
 
 def correlation_interval(a: _Array, b: _Array) -> tuple[float, float, float]:
-    """Pearson's correlation over networks and its 95 % interval by Fisher's z."""
-    known = ~(np.isnan(a) | np.isnan(b))
-    a, b = a[known], b[known]
-    if a.size < 4 or a.std() == 0 or b.std() == 0:
+    """Pearson's correlation of what several runs of the same seeds have, and its 95 % interval.
+
+    By bootstrap over seeds: networks of one seed start alike and are no independent samples.
+
+    Parameters
+    ----------
+    a, b : ndarray, shape (runs, seeds)
+        NaN where a value is not known.
+
+    Returns
+    -------
+    tuple of float
+        The correlation, and the 2.5 and 97.5 % quantiles of those of resampled seeds; NaN where it
+        is not defined.
+    """
+
+    def correlation(seeds: NDArray[np.int64]) -> float:
+        x, y = a[:, seeds].ravel(), b[:, seeds].ravel()
+        known = ~(np.isnan(x) | np.isnan(y))
+        x, y = x[known], y[known]
+        if x.size < 4 or x.std() == 0 or y.std() == 0:
+            return np.nan
+        return float(np.corrcoef(x, y)[0, 1])
+
+    n = a.shape[1]
+    whole = correlation(np.arange(n))
+    picks = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
+    resampled = np.array([correlation(pick) for pick in picks])
+    resampled = resampled[~np.isnan(resampled)]
+    if np.isnan(whole) or not resampled.size:
         return np.nan, np.nan, np.nan
-    r = float(np.corrcoef(a, b)[0, 1])
-    z, half = np.arctanh(np.clip(r, -1 + 1e-15, 1 - 1e-15)), 1.959964 / np.sqrt(a.size - 3)
-    return r, float(np.tanh(z - half)), float(np.tanh(z + half))
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return whole, float(low), float(high)
 
 
 def _values(array: xr.DataArray) -> _Array:
