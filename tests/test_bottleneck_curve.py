@@ -424,3 +424,23 @@ def test_what_a_curve_refuses():
     for rtol in (0, 1, -1, np.nan):
         with pytest.raises(ValueError, match=f"rtol: {rtol}; expected a number between 0 and 1"):
             curve.splits(rtol)
+
+
+def test_a_resolution_out_of_reach_is_refused():
+    with pytest.raises(ValueError, match=r"resolution: 1e-09; 1000 betas do not reach it"):
+        ib_curve([0.05, 0.3, 0.6, 0.9], resolution=1e-9)
+
+
+@pytest.mark.parametrize("method", ["encoder", "decoder", "marginal"])
+def test_points_that_are_not_there(method):
+    curve = ib_curve([0.1, 0.9], betas=[2.0, 3.0])
+    for i in (2, -3):
+        with pytest.raises(ValueError, match=f"i: {i}; expected an integer from -2 to 1"):
+            getattr(curve, method)(i)
+    with pytest.raises(TypeError, match=r"i: 0\.5"):
+        getattr(curve, method)(0.5)
+
+
+def test_rates_that_are_no_numbers():
+    with pytest.raises(TypeError, match="rate: dtype"):
+        ib_curve([0.1, 0.9], betas=[2.0]).relevance_at("a")

@@ -292,3 +292,21 @@ def counts_of(labels, classes):
 def test_what_is_refused(layer, options, error, match):
     with pytest.raises(error, match=match):
         layer_optimality(layer, [0.1, 0.2, 0.7], **options)
+
+
+def test_a_curve_or_frontier_of_another_source_is_refused():
+    p, other = [0.1, 0.2, 0.8, 0.9], [0.1, 0.3, 0.8, 0.9]
+    with pytest.raises(ValueError, match=r"curve: of another source, 4 unlike rows with I\(X;Y\)"):
+        layer_optimality([0, 0, 1, 1], p, ib_curve(other))
+    with pytest.raises(ValueError, match="frontier: of another source"):
+        layer_optimality([0, 0, 1, 1], p, frontier=hard_frontier(other))
+    with pytest.raises(ValueError, match="frontier: of another source"):
+        layer_optimality([0, 0, 1, 1], p, frontier=hard_frontier(p, [0.1, 0.2, 0.3, 0.4]))
+
+
+def test_a_bad_row_is_named_by_its_own_number():
+    rows = [[np.nan, 2.0], [0.5, 0.5], [0.5, 0.6]]
+    with pytest.raises(ValueError, match="layer: row 2 is"):
+        layer_optimality(np.array(rows), [0.1, 0.2, 0.9], p_x=[0, 0.5, 0.5])
+    rows[2] = [0.5, 0.5]
+    assert layer_optimality(np.array(rows), [0.1, 0.2, 0.9], p_x=[0, 0.5, 0.5]).rate == 0
