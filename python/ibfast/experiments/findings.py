@@ -245,6 +245,7 @@ def run_findings(
     about = {
         "date": datetime.date.today().isoformat(),
         "versions": ", ".join(f"{k} {v}" for k, v in versions().items()),
+        "configuration": "the presets of this version (ibfast list), base seed 0",
         "networks": ", ".join(f"{name}: {planes[name].sizes['seed']}" for name in planes),
         "seconds": ", ".join(f"{name}: {t:.0f}" for name, t in seconds.items()),
     }
