@@ -316,6 +316,7 @@ def test_the_command_line(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "Findings (quick)" in result.stdout
     assert "phases" in result.stdout
+    assert "quick: seconds of each preset: szt: 7" in result.stdout
     assert f"quick: saved in {out}" in result.stdout.replace("\n", "")
 
 
@@ -324,4 +325,6 @@ def toy_findings(folder, *, quick, threads, on_start, on_epoch):
     on_start(experiment)
     run = run_experiment(experiment, threads=threads, on_epoch=on_epoch)
     claims = [claim for claim in CLAIMS if claim.name == "phases"]
+    folder.mkdir()
+    (folder / "findings.json").write_text('{"seconds": "szt: 7"}')
     return judge({"szt": run.plane}, claims)

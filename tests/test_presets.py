@@ -1,6 +1,7 @@
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ibfast import SaturationWarning, store
@@ -185,3 +186,18 @@ def test_list():
     total = sum(load_preset(name).minutes for name in EVERY)
     assert f"{len(preset_names())} presets, {len(EVERY)} variants, {total:.0f} minutes" in text
     assert total <= 60
+
+
+def test_the_panel_of_every_layer_at_the_end(tmp_path):
+    digits = load_preset("digits").changed(
+        widths=(64, 3, 10), seeds=2, epochs=2, checkpoints=2, train_fraction=0.2
+    )
+    run = run_experiment(digits, tmp_path / "run", threads=1)
+    assert len(run.panels) == 2
+    table = np.genfromtxt(
+        tmp_path / "run" / "panel_1.csv", delimiter=",", names=True, dtype=None, encoding="utf-8"
+    )
+    assert np.array_equal(table["i_ty"], run.panels[0].i_ty, equal_nan=True)
+    assert (tmp_path / "run" / "figures" / "panel_2.png").stat().st_size > 0
+    with pytest.raises(ValueError, match="panel must be False where labels are soft"):
+        load_preset("bound/0.9").changed(panel=True)

@@ -264,6 +264,7 @@ def test_ctrl_c_interrupts_a_long_call(call):
         import os, signal, threading, time
         import numpy as np
         import ibfast
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" ignores it
         n = 4_000_000
         acts = np.broadcast_to(np.linspace(0, 1, n // 8, dtype=np.float32)[:, None], (n // 8, 4000))
         label, weights = np.zeros(n // 8, np.int8), np.ones(n // 8)

@@ -258,7 +258,7 @@ def findings(
     with one_line_errors():
         from ibfast import SaturationWarning
         from ibfast.experiments.claims import CLAIMS
-        from ibfast.experiments.findings import experiments_for, run_findings
+        from ibfast.experiments.findings import experiments_for, run_findings, seconds_of
 
         folder = out or Path("findings-quick" if quick else "findings")
         total = sum(map(len, experiments_for(CLAIMS, quick=quick).values()))
@@ -282,6 +282,7 @@ def findings(
             )
         if not quiet:
             console.print(findings_table(found, quick=quick))
+            say(f"{'quick: ' * quick}seconds of each preset: {seconds_of(folder)}")
             say(f"{'quick: ' * quick}saved in {folder}")
 
 

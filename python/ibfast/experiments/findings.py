@@ -27,6 +27,7 @@ __all__ = [
     "judge",
     "needed_variants",
     "run_findings",
+    "seconds_of",
     "to_json",
     "to_markdown",
 ]
@@ -104,6 +105,12 @@ def judge(planes: Mapping[str, xr.Dataset], claims: Iterable[Claim] = CLAIMS) ->
         Finding(claim, tuple(_value(criterion, planes) for criterion in claim.criteria))
         for claim in claims
     ]
+
+
+def seconds_of(folder: Path) -> str:
+    """What each preset took, from a folder that `run_findings` has written."""
+    text: str = json.loads((folder / "findings.json").read_text(encoding="utf-8"))["seconds"]
+    return text
 
 
 def _value(criterion: Criterion, planes: Mapping[str, xr.Dataset]) -> Value:

@@ -73,6 +73,8 @@ class Experiment:
     """Whether to measure the statistics of minibatch gradients at every checkpoint."""
     estimator: str = "binned"
     """As `parse_estimator` takes it."""
+    panel: bool = False
+    """Whether to estimate every layer of the first network in every way at the end."""
     tests: str = ""
     """The claim that it tests."""
     minutes: float = 0
@@ -89,6 +91,10 @@ class Experiment:
             raise ValueError(
                 f"label_noise must be 0 where the targets are soft labels p(y|x), which have none "
                 f"to replace; got {self.label_noise}"
+            )
+        if self.panel and self.information is not None:
+            raise ValueError(
+                f"panel must be False where labels are soft: it takes classes; got {self.panel}"
             )
         if self.gradients and self.batch_size is None:
             raise ValueError("gradients need minibatches: batch_size must be given; got None")
@@ -131,7 +137,7 @@ class Experiment:
         if given.get("estimator", "binned") != "binned":
             given.setdefault("bins", "")
         other = replace(self, **given)
-        free = {"seeds", "seed", "epochs", "checkpoints", "gradients"}
+        free = {"seeds", "seed", "epochs", "checkpoints", "gradients", "panel"}
         protocol = {f.name for f in fields(self)} - free
         if any(getattr(other, name) != getattr(self, name) for name in protocol):
             widths = "-".join(map(str, other.widths))

@@ -17,7 +17,7 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ibfast import __version__, _core, datasets, plots, store
+from ibfast import __version__, _core, datasets, panel, plots, store
 from ibfast.experiments.authors import authors_results, compare_with_authors
 from ibfast.experiments.bound import Bound
 from ibfast.experiments.measuring import (
@@ -49,6 +49,8 @@ class Run:
     seconds_measuring: float
     parameters: dict[str, NDArray[Any]]
     """``epoch``, and weights and biases of every layer by (epoch, seed)."""
+    panels: tuple[xr.Dataset, ...] = ()
+    """Of each layer of the first network at the end, as `ibfast.panel` makes them, if asked for."""
 
     @property
     def comparison(self) -> xr.Dataset | None:
@@ -202,6 +204,13 @@ def _train_and_measure(
     )
     if bound is not None:
         plane = plane.merge(bound.lines())
+    panels: tuple[xr.Dataset, ...] = ()
+    if experiment.panel and complete:
+        layers = trainer.evaluate().activations
+        panels = tuple(
+            panel(a[0].numpy().T, labels, exhaustive=exhaustive, rng=experiment.seed)
+            for a in layers
+        )
     names = parameters[int(plane.epoch[0])]
     return Run(
         experiment,
@@ -213,6 +222,7 @@ def _train_and_measure(
             "epoch": plane.epoch.values,
             **{name: np.stack([parameters[int(e)][name] for e in plane.epoch]) for name in names},
         },
+        panels=panels,
     )
 
 
@@ -242,6 +252,10 @@ def _write(run: Run, folder: Path) -> None:
     (folder / "checkpoints").mkdir()
     np.savez(folder / "checkpoints" / "parameters.npz", allow_pickle=False, **run.parameters)
     plots.save_figures(run.plane, folder / "figures")
+    (folder / "figures").mkdir(exist_ok=True)
+    for layer, one in enumerate(run.panels, 1):
+        plots.panel_figure(one).savefig(folder / "figures" / f"panel_{layer}.png", dpi=120)
+        one.to_dataframe().to_csv(folder / f"panel_{layer}.csv")
     info = {
         "complete": run.complete,
         "experiment": run.experiment.as_dict(),
