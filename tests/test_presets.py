@@ -1,3 +1,4 @@
+import json
 import warnings
 from dataclasses import replace
 
@@ -126,6 +127,16 @@ def test_a_run_that_is_described_otherwise_is_kept(tmp_path):
     run_variants(both, tmp_path, threads=1)
     other = [replace(one, title="T", source="S", tests="t", minutes=9.0) for one in both]
     assert started(other, tmp_path) == []
+    # A run of a version without some option has its default.
+    file = variant_folder(tmp_path, both[0].name) / "run.json"
+    info = json.loads(file.read_text())
+    del info["experiment"]["dropout"]
+    file.write_text(json.dumps(info))
+    assert started(both, tmp_path) == []
+    del info["experiment"]["lr"]
+    file.write_text(json.dumps(info))
+    with pytest.raises(FileExistsError, match="uniform exists"):
+        run_variants(both, tmp_path)
 
 
 def test_an_interrupted_variant_is_run_again(tmp_path):

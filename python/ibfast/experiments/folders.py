@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,9 +70,14 @@ def _what_is_there(path: Path, experiment: Experiment) -> Literal["part", "whole
 
 
 def _protocol(experiment: dict[str, Any]) -> dict[str, Any]:
-    """What a run depends on, as JSON gives it: not how it is described."""
+    """What a run depends on, as JSON gives it: not how it is described.
+
+    Options that came after it was run have their defaults.
+    """
     described = {"title", "source", "tests", "minutes", "reference"}
-    kept = {name: value for name, value in experiment.items() if name not in described}
+    defaults = {f.name: f.default for f in fields(Experiment) if f.default is not MISSING}
+    whole = {**defaults, **experiment}
+    kept = {name: value for name, value in whole.items() if name not in described}
     protocol: dict[str, Any] = json.loads(json.dumps(kept))
     return protocol
 
