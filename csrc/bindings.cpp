@@ -17,6 +17,7 @@ namespace {
 
 using Array = py::array;
 using Doubles = py::array_t<double, py::array::c_style>;
+using Words = py::array_t<std::uint64_t, py::array::c_style>;
 using OptionalArray = std::optional<py::array>;
 using OptionalDoubles = std::optional<Doubles>;
 
@@ -166,14 +167,17 @@ Doubles summarise_arrays(const Array& acts, bool bfloat16, const Binning& binnin
     return result;
 }
 
-py::array_t<std::int64_t> discretise(const Array& acts, bool bfloat16, const Binning& binning,
-                                     int threads) {
+// Numbers for each row of the activations, `width` a row: what fill(keyer, from, to, out) writes.
+template <class Out, class Fill>
+py::array_t<Out> each_row(const Array& acts, bool bfloat16, const Binning& binning, int threads,
+                          std::size_t width, const Fill& fill) {
     const StandardFloat standard;
     const std::vector<View> views = views_of(acts, bfloat16);
     const std::size_t n = views[0].n, d = views[0].d;
-    py::array_t<std::int64_t> codes(
-        std::vector<py::ssize_t>(acts.shape(), acts.shape() + acts.ndim()));
-    std::int64_t* out = codes.mutable_data();
+    std::vector<py::ssize_t> shape(acts.shape(), acts.shape() + acts.ndim());
+    shape.back() = static_cast<py::ssize_t>(width);
+    py::array_t<Out> result(shape);
+    Out* out = result.mutable_data();
     const py::gil_scoped_release no_gil;
     for (const View& view : views) {
         const int team = threads_for(n * d, threads);
@@ -181,11 +185,34 @@ py::array_t<std::int64_t> discretise(const Array& acts, bool bfloat16, const Bin
         parallel_for((n + kTileRows - 1) / kTileRows, team, poll_signals,
                      [&](std::size_t task, int) {
                          const std::size_t from = task * kTileRows;
-                         keyer.codes(from, std::min(n, from + kTileRows), out + from * d);
+                         fill(keyer, from, std::min(n, from + kTileRows), out + from * width);
                      });
-        out += n * d;
+        out += n * width;
     }
-    return codes;
+    return result;
+}
+
+py::array_t<std::int64_t> discretise(const Array& acts, bool bfloat16, const Binning& binning,
+                                     int threads) {
+    const auto units = static_cast<std::size_t>(acts.shape(acts.ndim() - 1));
+    return each_row<std::int64_t>(acts, bfloat16, binning, threads, units,
+                                  [](const Keyer& keyer, std::size_t from, std::size_t to,
+                                     std::int64_t* out) { keyer.codes(from, to, out); });
+}
+
+// The high word first, as in arrays() of a table.
+py::array_t<std::uint64_t> keys_of(const Array& acts, bool bfloat16, const Binning& binning,
+                                   int threads) {
+    return each_row<std::uint64_t>(
+        acts, bfloat16, binning, threads, 2,
+        [](const Keyer& keyer, std::size_t from, std::size_t to, std::uint64_t* out) {
+            Key keys[kTileRows];
+            keyer.keys(from, to, keys);
+            for (std::size_t i = 0; i < to - from; ++i) {
+                *out++ = keys[i].hi;
+                *out++ = keys[i].lo;
+            }
+        });
 }
 
 // The table of a JointCounts, whose Python side checks arguments, keeps the configuration and
@@ -198,21 +225,15 @@ class Table {
                 const OptionalDoubles& weights, std::size_t n_classes, int threads) {
         const StandardFloat standard;
         const View view = views_of(acts, bfloat16)[0];
-        Labels l;
-        l.k = n_classes;
-        if (soft) l.soft = soft->data();
-        if (weights) l.weights = weights->data();
-        const View hard = labels ? label_view(*labels, 0) : View{};
-        const py::gil_scoped_release no_gil;
-        std::vector<std::uint32_t> label;
-        if (labels) {
-            label.resize(view.n);
-            load(hard.dtype, hard.data, hard.row_stride, view.n, label.data());
-            l.hard = label.data();
-        }
-        const int team = threads_for(view.n * view.d, threads);
-        const Keyer keyer(view, binning, team, poll_signals);
-        table_.update(keyer, view, l, team, poll_signals);
+        add(view.n, view.d, labels, soft, weights, n_classes, threads,
+            [&](int team) { return Keyer(view, binning, team, poll_signals); });
+    }
+    // The same of rows whose keys are known: (n, 2), the high word first.
+    void update_keys(const Words& keys, const OptionalArray& labels, const OptionalDoubles& soft,
+                     const OptionalDoubles& weights, std::size_t n_classes, int threads) {
+        const KnownKeys known(keys.data(), static_cast<std::size_t>(keys.shape(0)));
+        add(known.rows(), known.units(), labels, soft, weights, n_classes, threads,
+            [&](int) { return known; });
     }
     void merge(const Table& other) {
         const py::gil_scoped_release no_gil;
@@ -314,6 +335,26 @@ class Table {
     double weight() const { return to_double(table_.whole()); }
 
   private:
+    template <class MakeKeys>
+    void add(std::size_t n, std::size_t units, const OptionalArray& labels,
+             const OptionalDoubles& soft, const OptionalDoubles& weights, std::size_t n_classes,
+             int threads, const MakeKeys& make_keys) {
+        Labels l;
+        l.k = n_classes;
+        if (soft) l.soft = soft->data();
+        if (weights) l.weights = weights->data();
+        const View hard = labels ? label_view(*labels, 0) : View{};
+        const py::gil_scoped_release no_gil;
+        std::vector<std::uint32_t> label;
+        if (labels) {
+            label.resize(n);
+            load(hard.dtype, hard.data, hard.row_stride, n, label.data());
+            l.hard = label.data();
+        }
+        const int team = threads_for(n * units, threads);
+        table_.update(make_keys(team), l, team, poll_signals);
+    }
+
     JointTable<Amount> table_;
 };
 
@@ -323,6 +364,7 @@ void bind_table(py::module_& m, const char* name) {
     py::class_<T>(m, name)
         .def(py::init<>())
         .def("update", &T::update)
+        .def("update_keys", &T::update_keys)
         .def("merge", &T::merge)
         .def("summary", &T::summary)
         .def("arrays", &T::arrays)
@@ -352,6 +394,7 @@ PYBIND11_MODULE(_core, m) {
              "edges"_a = py::none(), "per_unit"_a = false);
     m.def("summarise", &summarise_arrays);
     m.def("discretise", &discretise);
+    m.def("keys", &keys_of);
     bind_bottleneck(m, poll_signals);
     bind_kernel_sums(m, poll_signals);
     bind_resampling(m, poll_signals);

@@ -114,7 +114,7 @@ class FewCells {
 inline std::optional<Summary> count_few_cells(const Keyer& keyer, const View& view,
                                               const Labels& labels, int threads, const Poll& poll) {
     if (!FewCells::suits(labels, view.n)) return std::nullopt;
-    const std::size_t chunk = chunk_rows(view, view.n, threads);
+    const std::size_t chunk = chunk_rows(view.d, view.n, threads);
     std::vector<FewCells> few(static_cast<std::size_t>(threads), FewCells(labels.k));
     std::atomic<bool> many{false};
     parallel_for((view.n + chunk - 1) / chunk, threads, poll, [&](std::size_t task, int worker) {

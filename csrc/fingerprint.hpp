@@ -72,6 +72,9 @@ class Keyer {
         }
     }
 
+    std::size_t rows() const { return view_.n; }
+    std::size_t units() const { return view_.d; }
+
     // Keys of rows [from, to). Throws what is wrong with the values.
     void keys(std::size_t from, std::size_t to, Key* out) const {
         bool invalid = false;

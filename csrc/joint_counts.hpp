@@ -14,16 +14,17 @@ class JointTable {
   public:
     JointTable() : parts_(std::size_t{1} << kTablePartBits) {}
 
-    void update(const Keyer& keyer, const View& view, const Labels& labels, int threads,
-                const Poll& poll) {
-        if (view.n > kSlabRows) {  // all or nothing
+    // Adds the rows of a Keyer, or of KnownKeys.
+    template <class Keys>
+    void update(const Keys& keys, const Labels& labels, int threads, const Poll& poll) {
+        const std::size_t n = keys.rows();
+        if (n > kSlabRows) {  // all or nothing
             JointTable fresh;
-            for (std::size_t from = 0; from < view.n; from += kSlabRows)
-                fresh.add(keyer, view, from, std::min(kSlabRows, view.n - from), labels, threads,
-                          poll);
+            for (std::size_t from = 0; from < n; from += kSlabRows)
+                fresh.add(keys, from, std::min(kSlabRows, n - from), labels, threads, poll);
             merge(fresh);
         } else {
-            add(keyer, view, 0, view.n, labels, threads, poll);
+            add(keys, 0, n, labels, threads, poll);
         }
     }
     void merge(const JointTable& other) {
@@ -58,9 +59,10 @@ class JointTable {
     }
 
   private:
-    void add(const Keyer& keyer, const View& view, std::size_t from, std::size_t n, Labels labels,
-             int threads, const Poll& poll) {
-        const Records records(keyer, view, from, n, kTablePartBits, nullptr, threads, poll);
+    template <class Keys>
+    void add(const Keys& keys, std::size_t from, std::size_t n, Labels labels, int threads,
+             const Poll& poll) {
+        const Records records(keys, from, n, kTablePartBits, nullptr, threads, poll);
         if (labels.hard) labels.hard += from;
         if (labels.soft) labels.soft += from * labels.k;
         if (labels.weights) labels.weights += from;

@@ -54,25 +54,41 @@ inline int threads_for(std::size_t work, int threads) {  // a thread earns its s
 }
 
 // Rows of a chunk: about 2 MiB of values, and enough chunks for all threads.
-inline std::size_t chunk_rows(const View& view, std::size_t n, int threads) {
+inline std::size_t chunk_rows(std::size_t units, std::size_t n, int threads) {
     const std::size_t fair = n / (4 * static_cast<std::size_t>(threads)) / 64 * 64;
-    const std::size_t fits = (std::size_t{1} << 19) / view.d / 512 * 512;
+    const std::size_t fits = (std::size_t{1} << 19) / units / 512 * 512;
     return std::clamp<std::size_t>(std::min(fair, fits), 64, 8192);
 }
+
+// Keys that are known, in place of a Keyer: two words a row, the high one first.
+class KnownKeys {
+  public:
+    KnownKeys(const std::uint64_t* words, std::size_t rows) : words_(words), rows_(rows) {}
+    std::size_t rows() const { return rows_; }
+    std::size_t units() const { return 2; }
+    void keys(std::size_t from, std::size_t to, Key* out) const {
+        for (std::size_t r = from; r < to; ++r) *out++ = {words_[2 * r + 1], words_[2 * r]};
+    }
+
+  private:
+    const std::uint64_t* words_;
+    std::size_t rows_;
+};
 
 // The keys of some rows, sorted into parts by their hash, each with its row or, which saves a look
 // back, its class. Chunks of rows are sorted each in its own place, so that all memory is known
 // beforehand and no thread waits for another.
 class Records {
   public:
-    Records(const Keyer& keyer, const View& view, std::size_t from, std::size_t n,
-            unsigned part_bits, const std::uint8_t* classes, int threads, const Poll& poll)
+    template <class Keys>
+    Records(const Keys& keyer, std::size_t from, std::size_t n, unsigned part_bits,
+            const std::uint8_t* classes, int threads, const Poll& poll)
         : part_bits_(part_bits),
           n_(n),
           keys_(n),
           classes_(classes ? Buffer<std::uint8_t>(n) : Buffer<std::uint8_t>()),
           rows_(classes ? Buffer<std::uint32_t>() : Buffer<std::uint32_t>(n)) {
-        chunk_ = chunk_rows(view, n, threads);
+        chunk_ = chunk_rows(keyer.units(), n, threads);
         const std::size_t parts = std::size_t{1} << part_bits, chunks = (n + chunk_ - 1) / chunk_;
         offsets_.resize(chunks * (parts + 1));
         struct Scratch {

@@ -171,7 +171,7 @@ inline Information summarise_array(const View& view, const Binning& binning, con
             return {*few, Summary{}};
     unsigned part_bits = 0;  // 2048 to 4096 rows a part
     while (part_bits < 10 && view.n >> (part_bits + 12)) ++part_bits;
-    const Records records(keyer, view, 0, view.n, part_bits, labels.bytes, threads, poll);
+    const Records records(keyer, 0, view.n, part_bits, labels.bytes, threads, poll);
     const auto summary = [&](const Labels& l) {
         if (!l.weighted())
             return summarise(records, l, PartCounter(l, view.n), view.n, threads, poll);

@@ -2,6 +2,7 @@
 
 import decimal
 import functools
+import itertools
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -47,6 +48,61 @@ def _histogram(x, sample, bins, outside):
         out[x < edges[0]] = -1
         out[x > edges[-1]] = bins.n
     return out
+
+
+def _splitmix64(seed):
+    mask = 2**64 - 1
+    while True:
+        seed = (seed + 0x9E3779B97F4A7C15) & mask
+        z = (seed ^ seed >> 30) * 0xBF58476D1CE4E5B9 & mask
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
+        yield z ^ z >> 31
+
+
+@functools.cache
+def _factors(digit, p=2**31 - 1):
+    """The four factors of one digit of the hash; 16 digits have theirs hash by hash."""
+    drawn = (z >> 33 for z in _splitmix64(0x1BFA57))
+    uniform = (a for a in drawn if a < p)
+    block = list(itertools.islice(uniform, digit // 16 * 64, digit // 16 * 64 + 64))
+    return [block[h * 16 + digit % 16] for h in range(4)]
+
+
+def keys(code_rows, n_codes=None, signed=True):
+    """(high, low) words of the keys of rows of codes 0 to n_codes - 1, or of 64 bits; in Python's
+    integers, one by one."""
+    out = []
+    for row in np.asarray(code_rows).tolist():
+        d = len(row)
+        if n_codes is None:
+            bits = step = 64
+            row = [(2 * c if c >= 0 else -2 * c - 1) if signed else c % 2**64 for c in row]
+            digits = [(3 * u + i, c >> (0, 22, 43)[i] & (1 << (22, 21, 21)[i]) - 1)
+                      for u, c in enumerate(row) for i in range(3)]  # fmt: skip
+        else:
+            bits = max(1, (n_codes - 1).bit_length())
+            step = 8 if bits <= 8 and d <= 16 else bits
+            a_lane = 28 // bits
+            digits = [(u // (16 * a_lane) * 16 + u % 16, c << (u // 16 % a_lane * bits))
+                      for u, c in enumerate(row)]  # fmt: skip
+        if d * bits <= 128:
+            key = sum(c << u * step for u, c in enumerate(row))
+        else:
+            h = [sum(_factors(at)[i] * c for at, c in digits) % (2**31 - 1) for i in range(4)]
+            key = sum(v << 32 * i for i, v in enumerate(h))
+        out.append(divmod(key, 2**64))
+    return np.array(out, np.uint64)
+
+
+def n_codes(bins, outside="raise"):
+    """How many codes there are; None where there is no end of them."""
+    if isinstance(bins, binning.Uniform):
+        return bins.n + 2 * (outside == "cell")
+    if isinstance(bins, binning.Levels):
+        return 2**bins.bits
+    if isinstance(bins, binning.Edges):
+        return np.shape(bins.edges)[-1] + 1
+    return None
 
 
 def cells(code_rows):

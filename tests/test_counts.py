@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import oracle
-from ibfast import JointCounts, information, layer_information
+from ibfast import JointCounts, _core, information, layer_information
+from ibfast._arrays import view_acts
 from ibfast.binning import Edges, Integers, Quantile, Uniform, Width
+from ibfast.binning._cells import compile_binning
 
 KINDS = ["hard", "soft", "weighted", "soft-weighted"]
 
@@ -149,6 +151,69 @@ def test_round_trips(kind, bins):
         again.merge(counts)
         assert again.n == 2 * counts.n + table(batch(kind, seed=1), bins=bins).n
     assert counts.to_bytes() == data
+
+
+def keys_of(acts, bins):
+    view = view_acts(acts)
+    return _core.keys(view.array, view.bfloat16, compile_binning(bins, view), 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("d", [1, 2, 60])
+@pytest.mark.parametrize("bins", [Width(1.0), Uniform(5, (0, 3))])
+def test_rows_whose_keys_are_known(kind, d, bins):
+    whole = batch(kind, d=d)
+    counts, mixed = table(bins=bins), table(part(whole, slice(0, 100)), bins=bins)
+    for rows in (slice(0, 100), slice(100, None)):
+        acts, labels, weights = part(whole, rows)
+        keys = keys_of(acts, bins)
+        counts._update_keys(keys, labels, weights, units=d, kind="f")
+        if rows.start:  # as signed integers, every other one
+            keys = np.repeat(keys.view(np.int64), 2, axis=1)[:, ::2]
+            mixed._update_keys(keys, labels, weights, units=d, kind="f")
+    assert counts.to_bytes() == mixed.to_bytes() == table(whole, bins=bins).to_bytes()
+    counts.update(*whole)
+    counts.merge(mixed)
+    assert counts.to_bytes() == table(whole, whole, whole, bins=bins).to_bytes()
+
+
+def test_keys_that_are_known_in_millions():
+    n = 2**22 + 10  # more than the table takes at once
+    keys = np.stack([np.arange(n) % 5, np.arange(n) % 3], axis=1)
+    counts = JointCounts(Integers(), 3)
+    counts._update_keys(keys, np.arange(n) % 3, units=2, kind="i")
+    _, label, total = counts.joint_counts()
+    assert (counts.n, counts.n_cells, set(label)) == (n, 15, {0, 1, 2})
+    assert set(total) == {n // 15, n // 15 + 1}
+    assert total.sum() == n
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"keys": np.zeros((4, 2))}, r"keys: float64 of shape \(4, 2\); expected 64-bit integers"),
+        ({"keys": np.zeros((4, 2), np.int32)}, r"keys: int32 of shape"),
+        ({"keys": np.zeros((4, 3), int)}, r"keys: int64 of shape \(4, 3\); expected .*\(n, 2\)"),
+        ({"keys": np.zeros(4, int)}, r"keys: int64 of shape \(4,\); expected"),
+        ({"keys": np.zeros((0, 2), int)}, r"keys: int64 of shape \(0, 2\); expected .*at least 1"),
+        ({"kind": "c"}, r"kind: 'c'; expected one of f, i, u, b"),
+        ({"kind": "i"}, r"acts: signed integer; expected floating point, as in the first update"),
+        ({"units": 0}, r"units: 0; expected an integer from 1"),
+        ({"units": 2}, r"acts: 2 units; expected 3, as in the first update"),
+        ({"labels": [0, 1]}, r"labels: shape \(2,\); expected .* for acts of shape \(4, 3\)"),
+        ({"labels": [0, 1, 2, 3]}, r"labels: classes from 0 to 3; expected 0 to 2"),
+        ({"weights": [1, 1, 1, 1]}, r"weights: soft or weighted; expected classes without"),
+        ({"weights": [1, 1, 1]}, r"weights: shape \(3,\); expected \(n,\) for acts of shape"),
+    ],
+)  # fmt: skip
+def test_a_failed_update_of_keys_leaves_the_table_as_it_was(change, text):
+    counts = JointCounts(Uniform(4, (-4, 4)), 3)
+    good = {"keys": np.zeros((4, 2), int), "labels": [0, 1, 2, 0], "units": 3, "kind": "f"}
+    counts._update_keys(**good)
+    expected = counts.to_bytes()
+    with pytest.raises(ValueError, match=text):
+        counts._update_keys(**good | change)
+    assert counts.to_bytes() == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)

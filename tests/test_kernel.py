@@ -12,7 +12,9 @@ import pytest
 import ibfast
 import oracle
 from ibfast import JointCounts, _core, layer_information
+from ibfast._arrays import view_acts
 from ibfast.binning import Edges, Integers, Quantile, Uniform, Width, discretise
+from ibfast.binning._cells import compile_binning
 
 FLOATS = ["float16", "float32", "float64"]
 INTS = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -335,6 +337,52 @@ def test_keys_do_not_depend_on_the_dtype_or_layout(d, n_bins):
             counts.update(LAYOUTS[layout](a), np.arange(70) % 2)
             tables.add(counts.to_bytes())
     assert len(tables) == 1
+
+
+def core_keys(acts, bins, outside="raise", threads=0):
+    view = view_acts(acts)
+    compiled = compile_binning(bins, view, outside=outside)
+    return _core.keys(view.array, view.bfloat16, compiled, threads)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint64"])
+@pytest.mark.parametrize("d", [1, 2, 3, 16, 17, 40, 300])
+def test_keys_are_those_of_whole_numbers(d, dtype):
+    a = acts_of(dtype, 40, d)
+    for outside in ("clip", "cell"):
+        for n in (1, 2, 30, 254, 255, 256, 257, 1000, 2**20 + 1):
+            bins = Uniform(n, (-3.0, 2.0))
+            codes = oracle.codes(a, bins, outside) + (outside == "cell")  # from 0
+            expected = oracle.keys(codes, oracle.n_codes(bins, outside))
+            assert np.array_equal(core_keys(a, bins, outside), expected)
+    wide = [Width(0.3), Width(1e-12), *([Integers()] if "int" in dtype else [])]
+    for bins in wide:
+        signed = not (dtype == "uint64" and isinstance(bins, Integers))
+        expected = oracle.keys(oracle.codes(a, bins), signed=signed)
+        assert np.array_equal(core_keys(a, bins), expected)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_keys_do_not_depend_on_layout_or_threads(layout, threads):
+    for d in (3, 37):
+        a = np.repeat(acts_of("float32", 150, d), 40, axis=0)
+        if layout == "lists":
+            a = a.astype(np.float64)
+        for bins in (Uniform(30, (-9, 9)), Uniform(300, (-9, 9)), Width(0.1)):
+            assert np.array_equal(
+                core_keys(LAYOUTS[layout](a), bins, threads=threads), core_keys(a, bins)
+            )
+
+
+def test_keys_refuse_what_updates_refuse():
+    a = np.zeros((5000, 3), np.float32)
+    a[4000, 1] = np.nan
+    with pytest.raises(ValueError, match=r"acts: NaN at row 4000, unit 1"):
+        core_keys(a, Uniform(3, (0, 1)))
+    a[4000, 1] = 7
+    with pytest.raises(ValueError, match=r"acts: 1 of 15000 values lie outside \[0, 1\]"):
+        core_keys(a, Uniform(3, (0, 1)))
 
 
 @pytest.mark.parametrize("labels", ["shared", "each"])

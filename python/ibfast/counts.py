@@ -4,6 +4,7 @@ import json
 import struct
 import threading
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from ibfast import _core
 from ibfast._arrays import (
     Acts,
     Labels,
+    as_array,
     check_count,
     check_outside,
     check_threads,
@@ -153,30 +155,69 @@ class JointCounts:
         view = view_acts(acts)
         if view.array.ndim != 2:
             raise ValueError(f"acts: shape {view.array.shape}; expected (n, d)")
-        label = view_labels(labels, view)
-        weight = None if weights is None else view_weights(weights, view)
+
+        def count(table: _core.CountTable, *rest: Any) -> None:
+            compiled = compile_binning(self._binning, view, outside=self._outside)
+            table.update(view.array, view.bfloat16, compiled, *rest)
+
+        kind = "f" if view.bfloat16 else view.array.dtype.kind
+        self._update(count, view, kind, labels, weights)
+
+    def _update_keys(
+        self, keys: Any, labels: Any, weights: Any = None, *, units: int, kind: str
+    ) -> None:
+        """As `update`, of rows whose keys under these bins are known; nothing can tell others.
+
+        Parameters
+        ----------
+        keys : array_like of 64-bit integers, shape (n, 2)
+            As `_core.keys` gives them: bits of the high word, then of the low one.
+        labels, weights
+            As in `update`.
+        units : int
+            Of the activations.
+        kind : {"f", "i", "u", "b"}
+            Of their dtype.
+        """
+        words, _ = as_array("keys", keys)
+        if (
+            words.dtype not in (np.uint64, np.int64)
+            or words.shape != (len(words), 2)
+            or not len(words)
+        ):
+            raise ValueError(
+                f"keys: {words.dtype} of shape {words.shape}; expected 64-bit integers (n, 2), "
+                "n at least 1"
+            )
+        if kind not in _KINDS:
+            raise ValueError(f"kind: {kind!r}; expected one of {', '.join(_KINDS)}")
+        words = np.ascontiguousarray(words).view(np.uint64)
+        shape = len(words), check_count("units", units, 1, 2**31)
+        acts = Acts(np.broadcast_to(np.uint64(0), shape), False)  # in place of those unknown
+
+        def count(table: _core.CountTable, *rest: Any) -> None:
+            table.update_keys(words, *rest)
+
+        self._update(count, acts, kind, labels, weights)
+
+    def _update(
+        self, count: Callable[..., None], acts: Acts, kind: str, labels: Any, weights: Any
+    ) -> None:
+        label = view_labels(labels, acts)
+        weight = None if weights is None else view_weights(weights, acts)
         with self._lock:
-            self._check_batch(view, label, weight)
+            self._check_batch(acts, kind, label, weight)
             table = self._table
             if table is None:
                 counted = label.soft is None and weight is None
                 table = _core.CountTable() if counted else _core.WeightTable()
-            table.update(
-                view.array,
-                view.bfloat16,
-                compile_binning(self._binning, view, outside=self._outside),
-                label.hard,
-                label.soft,
-                weight,
-                self._n_classes,
-                self._threads,
-            )
+            count(table, label.hard, label.soft, weight, self._n_classes, self._threads)
             self._table = table
-            self._units = int(view.array.shape[1])
-            self._kind = _kind_of(view)
+            self._units = int(acts.array.shape[1])
+            self._kind = kind
 
     def _check_batch(
-        self, acts: Acts, labels: Labels, weights: npt.NDArray[np.float64] | None
+        self, acts: Acts, kind: str, labels: Labels, weights: npt.NDArray[np.float64] | None
     ) -> None:
         if labels.hard is not None:
             low, high = int(labels.hard.min()), int(labels.hard.max())
@@ -204,9 +245,9 @@ class JointCounts:
                     f"acts: {acts.array.shape[1]} units; expected {self._units}, as in the first "
                     "update"
                 )
-            if _kind_of(acts) != self._kind:
+            if kind != self._kind:
                 raise ValueError(
-                    f"acts: {_KINDS[_kind_of(acts)]}; expected {_KINDS[self._kind or 'f']}, as in "
+                    f"acts: {_KINDS[kind]}; expected {_KINDS[self._kind or 'f']}, as in "
                     "the first update"
                 )
             weighted = labels.soft is not None or weights is not None
@@ -360,10 +401,6 @@ class JointCounts:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self).from_bytes, (self.to_bytes(),), {"_threads": self._threads})
-
-
-def _kind_of(acts: Acts) -> str:
-    return "f" if acts.bfloat16 else acts.array.dtype.kind
 
 
 def _restore(
