@@ -223,7 +223,6 @@ class Table {
     void update(const Array& acts, bool bfloat16, const Binning& binning,
                 const OptionalArray& labels, const OptionalDoubles& soft,
                 const OptionalDoubles& weights, std::size_t n_classes, int threads) {
-        const StandardFloat standard;
         const View view = views_of(acts, bfloat16)[0];
         add(view.n, view.d, labels, soft, weights, n_classes, threads,
             [&](int team) { return Keyer(view, binning, team, poll_signals); });
@@ -242,8 +241,8 @@ class Table {
         else
             table_.merge(other.table_);
     }
-    py::tuple summary(std::size_t classes) const {
-        const Summary s = table_.summary(classes);
+    py::tuple summary() const {
+        const Summary s = table_.summary();
         return py::make_tuple(s.n, s.cells, s.singletons, s.h_t, s.h_y, s.h_ty);
     }
     // Everything, in order of key and class: keys (cells, 2) high word first, rows (cells,),
@@ -339,6 +338,7 @@ class Table {
     void add(std::size_t n, std::size_t units, const OptionalArray& labels,
              const OptionalDoubles& soft, const OptionalDoubles& weights, std::size_t n_classes,
              int threads, const MakeKeys& make_keys) {
+        const StandardFloat standard;
         Labels l;
         l.k = n_classes;
         if (soft) l.soft = soft->data();

@@ -269,7 +269,8 @@ Faults find_faults(const View& view, const Valid& valid) {
     if (b.kind == Kind::width)
         throw InvalidInput("acts: " + std::to_string(f.outside) +
                            " infinite values, or values too large for the width " +
-                           number(b.width) + ": floor(t / width) must fit 64 bits");
+                           number(b.width) +
+                           ": floor(t / width) must fit 64 bits; or say outside='clip' or 'cell'");
     const std::string range = b.per_unit
                                   ? "their units' ranges"
                                   : "[" + number(edges[0]) + ", " + number(edges[b.m - 1]) + "]";

@@ -258,14 +258,17 @@ class Keyer {
             load(view_.dtype, at, view_.row_stride, rows, out);
             return false;
         }
+        using Limits = std::numeric_limits<std::int64_t>;
         double values[kTileRows];
         load(view_.dtype, at, view_.row_stride, rows, values);
         bool invalid = false;
         for (std::size_t i = 0; i < rows; ++i) {
             const double cell = std::floor(values[i] / binning_.width);
             const bool fits = fits_code(cell);
-            out[i] = fits ? static_cast<std::int64_t>(cell) : 0;
-            invalid |= !fits;
+            out[i] = fits       ? static_cast<std::int64_t>(cell)
+                     : cell < 0 ? Limits::min()
+                                : Limits::max();
+            invalid |= binning_.outside == Outside::raise ? !fits : std::isnan(cell);
         }
         return invalid;
     }

@@ -32,7 +32,12 @@ class JointTable {
         n_ += other.n_;
         whole_ += other.whole_;
     }
-    Summary summary(std::size_t classes) const {
+    Summary summary() const {
+        std::size_t classes = 0;  // up to the last one seen: there may be far more
+        for (const auto& part : parts_)
+            part.each([&](std::uint32_t, std::uint32_t label, Amount) {
+                classes = std::max<std::size_t>(classes, label + std::size_t{1});
+            });
         Tally<Amount> tally(classes, whole_);
         for (const auto& part : parts_) part.tally(tally);
         return tally.summary(n_);

@@ -18,7 +18,11 @@ def codes(values, bins, outside="raise", per_unit=False):
         return np.asarray(values).astype(np.int64)
     x = np.asarray(values).astype(np.float64)
     if isinstance(bins, binning.Width):
-        return np.floor(x / bins.width).astype(np.int64)
+        with np.errstate(over="ignore"):
+            cell = np.floor(x / bins.width)
+        fits = (cell >= -(2.0**63)) & (cell < 2.0**63)
+        ends = np.where(cell < 0, np.int64(-(2**63)), np.int64(2**63 - 1))
+        return np.where(fits, np.where(fits, cell, 0).astype(np.int64), ends)
     if isinstance(bins, binning.Quantile):
         inner = np.quantile(x, np.arange(1, bins.n) / bins.n, axis=0)
         return _by_unit(lambda u: np.digitize(x[:, u], inner[:, u]), x)

@@ -137,8 +137,40 @@ def test_width_reaches_to_the_last_of_64_bits(limit):
 
 @pytest.mark.parametrize("value", [2.0**63, -(2.0**63) * 1.0001, 1e300, np.inf, -np.inf])
 def test_width_refuses_what_64_bits_cannot_hold(value):
-    with pytest.raises(ValueError, match=r"acts: 1 .*too large for the width 1"):
+    with pytest.raises(
+        ValueError, match=r"acts: 1 .*too large for the width 1.*say outside='clip'"
+    ):
         discretise([[0.0], [value]], Width(1.0))
+
+
+@pytest.mark.parametrize("outside", ["clip", "cell"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("width", [1e-300, 2.0**-60, 1.0, 2.0**1000])
+def test_width_has_cells_for_what_64_bits_cannot_hold(outside, dtype, width):
+    big = np.finfo(dtype).max
+    x = np.array([-np.inf, -big, -1, -0.0, 0, 1, big, np.inf], dtype)[:, None]
+    codes = discretise(x, Width(width), outside=outside)
+    assert np.array_equal(codes, oracle.codes(x, Width(width), outside))
+    assert codes[[0, -1], 0].tolist() == [-(2**63), 2**63 - 1]
+    for d in (1, 2, 3, 40):  # the keys have loops of their own
+        rows = np.repeat(x, d, axis=1)
+        layer = ibfast.layer_information(
+            rows, np.arange(8), inputs=oracle.cells(codes), bins=Width(width), outside=outside
+        )
+        assert (layer.n_cells, layer.h_t_given_x) == (len(np.unique(codes)), 0)
+
+
+def test_the_last_cells_of_width_beside_those_outside():
+    x = np.array([-np.inf, -(2.0**63), -(2.0**63) + 1024, 2.0**63 - 1024, 2.0**63])[:, None]
+    low, high = -(2**63), 2**63 - 1
+    got = discretise(x, Width(1.0), outside="cell").ravel().tolist()
+    assert got == [low, low, low + 1024, high - 1023, high]
+
+
+@pytest.mark.parametrize("outside", ["raise", "clip", "cell"])
+def test_width_refuses_nan_whatever_lies_outside(outside):
+    with pytest.raises(ValueError, match=r"acts: NaN at row 1, unit 0"):
+        discretise([[0.0], [np.nan], [np.inf]], Width(1.0), outside=outside)
 
 
 @pytest.mark.parametrize(

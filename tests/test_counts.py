@@ -392,6 +392,15 @@ def test_small_probabilities_keep_their_digits(rare):
     assert counts.joint_counts().total == pytest.approx(soft[0] / soft.sum(), rel=1e-12, abs=0)
 
 
+@pytest.mark.parametrize("kind", ["hard", "weighted"])
+def test_classes_that_are_never_seen_change_no_bit(kind):
+    acts, labels, weights = batch(kind)
+    few, many = JointCounts(Width(1.0), 3), JointCounts(Width(1.0), 2**31)
+    for counts in (few, many):
+        counts.update(acts, labels, weights)
+    assert information(many) == information(few)
+
+
 def test_merging_unlike_tables_names_both():
     mine = table(batch("hard"))
     others = {

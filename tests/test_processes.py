@@ -61,6 +61,22 @@ def test_measuring_loads_no_more():
     assert loaded == "[]"
 
 
+def test_memory_is_that_of_the_classes_seen():
+    pytest.importorskip("resource")
+    grown = run(
+        """
+        import resource
+        import ibfast
+        counts = ibfast.JointCounts([0, 1], 2**28)  # 2 GiB, were all of them counted
+        counts.update([[0.0], [1.0]] * 5, [0, 1] * 5)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        ibfast.information(counts)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / before)
+        """
+    )
+    assert float(grown) < 2
+
+
 def measuring(imports, code):
     """The imports, in their order, a function to call, and the code that calls it."""
     return f"""

@@ -180,11 +180,8 @@ class JointCounts:
             Of their dtype.
         """
         words, _ = as_array("keys", keys)
-        if (
-            words.dtype not in (np.uint64, np.int64)
-            or words.shape != (len(words), 2)
-            or not len(words)
-        ):
+        right_type = words.dtype in (np.uint64, np.int64)
+        if not right_type or words.shape[1:] != (2,) or not words.size:
             raise ValueError(
                 f"keys: {words.dtype} of shape {words.shape}; expected 64-bit integers (n, 2), "
                 "n at least 1"
@@ -337,7 +334,7 @@ class JointCounts:
         with self._lock:
             if self._table is None or self._table.n == 0:
                 raise ValueError("counts: empty; expected at least one row")
-            return self._table.summary(self._n_classes)
+            return self._table.summary()
 
     def _header(self) -> dict[str, Any]:
         return {

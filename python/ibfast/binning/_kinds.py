@@ -136,7 +136,11 @@ class Edges:
 class Width:
     """Bins of one width without end: the code of `t` is `floor(t / width)`.
 
-    Nothing lies outside, so ranges that move while a network trains cannot move the bins.
+    There are no edges, so ranges that move while a network trains cannot move the bins. Only values
+    whose code would not fit 64 bits, the infinite ones among them, lie outside: they raise by
+    default. `outside="cell"` gives those above a cell of their own, the code 2**63 - 1, which no
+    other value has, and those below the code -2**63; so does `outside="clip"`, these being the
+    nearest codes that there are.
 
     Parameters
     ----------
