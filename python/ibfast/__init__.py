@@ -25,12 +25,14 @@ from ibfast.measures import (
 if TYPE_CHECKING:
     from ibfast import bottleneck, corrections, estimators, selftest, uncertainty
     from ibfast.estimators import panel
+    from ibfast.recorder import Recorder
 
 __version__: str = _core.info()["version"]
 
 __all__ = [
     "JointCounts",
     "LayerInformation",
+    "Recorder",
     "SaturationWarning",
     "__version__",
     "binning",
@@ -48,14 +50,15 @@ __all__ = [
 ]
 
 
+_HOMES = {"Recorder": "ibfast.recorder", "panel": "ibfast.estimators"}
 _LAZY = ("bottleneck", "corrections", "estimators", "selftest", "uncertainty")
 
 
 def __getattr__(name: str) -> Any:  # `import ibfast` is to be quick
     if name in _LAZY:
         return importlib.import_module(f"ibfast.{name}")
-    if name == "panel":
-        return importlib.import_module("ibfast.estimators").panel
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'ibfast' has no attribute {name!r}")
 
 

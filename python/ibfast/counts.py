@@ -1,5 +1,7 @@
 """Counts of (cell, class) that can be streamed, merged, stored and read back."""
 
+import copy
+import itertools
 import json
 import struct
 import threading
@@ -335,6 +337,29 @@ class JointCounts:
             if self._table is None or self._table.n == 0:
                 raise ValueError("counts: empty; expected at least one row")
             return self._table.summary()
+
+    def _split(self) -> list["JointCounts"]:
+        """A table for each high word of the keys, in order: what `_update_keys` has put there."""
+        with self._lock:
+            if self._table is None:
+                return []
+            keys, rows, cell, label, amount = self._table.arrays()
+            kind = type(self._table)
+        starts = np.flatnonzero(np.diff(keys[:, 0], prepend=keys[0, 0] - np.uint64(1)))
+        tables = []
+        for first, last in itertools.pairwise([*starts.tolist(), len(keys)]):
+            entries = slice(*np.searchsorted(cell, [first, last]))
+            table = copy.copy(self)
+            table._lock, table._units = threading.RLock(), 1
+            table._table = kind.restore(
+                keys[first:last],
+                rows[first:last],
+                cell[entries] - np.uint64(first),
+                label[entries],
+                amount[entries],
+            )
+            tables.append(table)
+        return tables
 
     def _header(self) -> dict[str, Any]:
         return {

@@ -21,6 +21,8 @@ except ImportError as error:
 __all__ = [
     "BOUND_VARIABLES",
     "GRADIENT_VARIABLES",
+    "LAYER_VARIABLES",
+    "coordinates",
     "information_plane",
     "measure_arrays",
     "measure_layers",
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 # name: (long name, units)
-_PER_LAYER = {
+LAYER_VARIABLES = {
     "i_xt": ("I(X;T)", "bits"),
     "i_ty": ("I(T;Y)", "bits"),
     "h_t": ("H(T)", "bits"),
@@ -36,6 +38,7 @@ _PER_LAYER = {
     "n_singletons": ("cells that hold one row", "1"),
     "saturated": ("nearly all rows alone in their cells", "1"),
 }
+"""name: (long name, units) of what `measure_layers` returns."""
 _INTERVALS = {
     "i_xt_low": ("lower bound of I(X;T)", "bits"),
     "i_ty_low": ("lower bound of I(T;Y)", "bits"),
@@ -113,7 +116,7 @@ def measure_layers(
             )
     return {
         name: np.stack([np.atleast_1d(getattr(layer, name)) for layer in layers], axis=-1)
-        for name in _PER_LAYER
+        for name in LAYER_VARIABLES
     }
 
 
@@ -263,7 +266,7 @@ def information_plane(
     if not records:
         raise ValueError("records must hold at least one epoch; got none")
     bound = {name: (long_name, units) for name, (_, long_name, units) in BOUND_VARIABLES.items()}
-    per_layer = {**_PER_LAYER, **_INTERVALS, **bound, **GRADIENT_VARIABLES}
+    per_layer = {**LAYER_VARIABLES, **_INTERVALS, **bound, **GRADIENT_VARIABLES}
     described = {**per_layer, **_PER_SEED}
     epochs = sorted(records)
     variables = {}
@@ -274,13 +277,36 @@ def information_plane(
         variables[name] = (dims, values, {"long_name": long_name, "units": units})
     return xr.Dataset(
         variables,
-        coords={
-            "seed": ("seed", list(seeds), {"long_name": "seed of the network"}),
-            "epoch": ("epoch", epochs, {"long_name": "epochs of training", "units": "1"}),
-            "layer": ("layer", range(1, len(layers) + 1), {"names": list(layers)}),
-        },
+        coords=coordinates(seeds, epochs, layers),
         attrs={"samples": samples, **(attrs or {})},
     )
+
+
+def coordinates(
+    seeds: Sequence[int], epochs: Sequence[int], layers: Sequence[str]
+) -> dict[str, Any]:
+    """Coordinates (seed, epoch, layer): layers count from 1, their names are an attribute.
+
+    Parameters
+    ----------
+    seeds, epochs : sequence of int
+    layers : sequence of str
+
+    Returns
+    -------
+    dict
+        For `xarray.Dataset`.
+
+    Examples
+    --------
+    >>> coordinates([0], [0, 10], ["tanh"])["epoch"][:2]
+    ('epoch', [0, 10])
+    """
+    return {
+        "seed": ("seed", list(seeds), {"long_name": "seed of the network"}),
+        "epoch": ("epoch", list(epochs), {"long_name": "epochs of training", "units": "1"}),
+        "layer": ("layer", range(1, len(layers) + 1), {"names": list(layers)}),
+    }
 
 
 def summary(plane: xr.Dataset) -> xr.Dataset:

@@ -1,0 +1,209 @@
+"""Hooks on the layers of a model while a pass runs, and what they see."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ibfast.recorder._cells import Cells, Extent, Keys
+from ibfast.recorder._counting import LayerCounts, Targets
+from ibfast.recorder._layout import Layout
+from ibfast.recorder._pooling import Rows, pool_output
+from ibfast.recorder._samples import as_numpy, priorities
+
+__all__ = ["CalibrationPass", "CountingPass", "as_it_is", "device_of", "errors_name"]
+
+
+@contextmanager
+def errors_name(place: str) -> Iterator[None]:
+    """Put the place before the text of an error."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{place}: {error}") from error
+
+
+@contextmanager
+def as_it_is(model: nn.Module) -> Iterator[None]:
+    """Evaluate a model, and leave its modes, its gradients and torch's random numbers untouched."""
+    modes = {module: module.training for module in model.modules()}
+    device = device_of(model)
+    cuda = [device] if device is not None and device.type == "cuda" else []
+    try:
+        model.eval()
+        with torch.no_grad(), torch.random.fork_rng(cuda), eager():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """Run compiled models as they are written: compiled ones do not call hooks."""
+    with ExitStack() as stack:
+        if hasattr(torch.compiler, "set_stance"):  # torch 2.6
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
+
+
+def device_of(model: nn.Module) -> torch.device | None:
+    """The device of its first parameter or buffer; None where it has neither."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return None
+
+
+class _Pass(ABC):
+    """While it is entered, `see` is called with the rows of each layer that runs.
+
+    A layer that runs more than once in a batch is as many layers: ``name``, ``name:2``, ...
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._calls: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+        self.batches = 0
+        self.ran: set[str] = set()
+
+    def __enter__(self) -> Any:
+        with ExitStack() as stack:
+            stack.enter_context(eager())
+            stack.callback(self._layout.model.register_forward_pre_hook(self._before).remove)
+            for name, module in self._layout.modules.items():
+                stack.callback(module.register_forward_hook(self._hook(name, module)).remove)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _before(self, module: nn.Module, args: Any) -> None:
+        if self._calls:
+            raise ValueError(
+                f"labels: missing for batch {self.batches}: after the model has run on a batch, "
+                "hand over its labels before it runs on the next"
+            )
+
+    def _hook(self, name: str, registered: nn.Module) -> Callable[[nn.Module, Any, Any], None]:
+        pool, channels = self._layout.pooling_of(name)
+
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if module is not registered:
+                raise RuntimeError(
+                    "a replica of the model runs, as DataParallel makes them: listen to "
+                    "model.module, or use measure()"
+                )
+            with self._lock:
+                self._calls[name] += 1
+                call = self._calls[name]
+            full = name if call == 1 else f"{name}:{call}"
+            with (
+                torch.no_grad(),
+                errors_name(f"layer {full!r}, batch {self.batches}"),
+            ):
+                rows = pool_output(output, module, pool, channels)
+                self.see(full, module, rows)
+            self.ran.add(name)
+
+        return hook
+
+    @abstractmethod
+    def see(self, name: str, module: nn.Module, rows: Rows) -> None:
+        """Take the rows of a layer."""
+
+    def end_batch(self) -> None:
+        """Expect the next batch."""
+        self.batches += 1
+        self._calls.clear()
+
+
+class CalibrationPass(_Pass):
+    """Observes the layers whose cells are not fixed yet."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(layout)
+        self.extents: dict[str, Extent] = {}
+
+    def see(self, name: str, module: nn.Module, rows: Rows) -> None:
+        """Observe it, unless its cells are fixed."""
+        cells = self._layout.cells_of(name, module)
+        if cells.ready:
+            return
+        extent = cells.observe(rows.values)
+        known = self.extents.get(name, extent._replace(rows=0))
+        self.extents[name] = Extent(
+            min(known.low, extent.low),
+            max(known.high, extent.high),
+            known.rows + extent.rows,
+            extent.whole,
+        )
+
+
+class _Seen(NamedTuple):
+    keys: Keys
+    positions: int
+    sample: dict[str, Any] | None
+
+
+class CountingPass(_Pass):
+    """Counts the cells of every layer, batch by batch; `counts` has them."""
+
+    def __init__(self, layout: Layout, seed: int) -> None:
+        super().__init__(layout)
+        self._seed = seed
+        self._pending: dict[str, _Seen] = {}
+        self._rows: Counter[str] = Counter()
+        self.counts: dict[str, LayerCounts] = {}
+
+    def see(self, name: str, module: nn.Module, rows: Rows) -> None:
+        cells = self._layout.cells_of(name, module)
+        while not cells.ready:
+            cells.settle([cells.observe(rows.values)], "of its first batch")
+        if name not in self.counts:
+            self.counts[name] = self._layout.counts_of(cells)
+        sample = self._sample(name, cells, rows.values)
+        self._pending[name] = _Seen(cells.keys(rows.values), rows.positions, sample)
+
+    def _sample(self, name: str, cells: Cells, values: Tensor) -> dict[str, Any] | None:
+        reservoir = self.counts[name].sample
+        if reservoir is None:
+            return None
+        priority = priorities(self._rows[name], len(values), self._seed)
+        self._rows[name] += len(values)
+        chosen = reservoir.choose(priority)
+        rows = cells.samples(values[torch.as_tensor(chosen, device=values.device)])
+        return {"chosen": chosen, "priority": priority[chosen], "acts": as_numpy(rows)}
+
+    def add(self, targets: Targets) -> None:
+        """Count what the layers have shown since the last time, with the labels that belong to it.
+
+        Raises
+        ------
+        ValueError
+            No layer has run, or rows and labels do not fit.
+        """
+        if not self._pending:
+            raise ValueError(
+                f"labels: of batch {self.batches}, but no layer has run since the last labels"
+            )
+        for name, seen in self._pending.items():
+            with errors_name(f"layer {name!r}, batch {self.batches}"):
+                self.counts[name].add(seen.keys, seen.positions, targets, seen.sample)
+        self._pending.clear()
+        self.end_batch()
+
+    def check_complete(self) -> None:
+        """Raise unless every batch has had its labels."""
+        if self._pending:
+            raise ValueError(f"labels: missing for batch {self.batches}, the last")

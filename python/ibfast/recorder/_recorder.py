@@ -1,0 +1,591 @@
+"""The recorder: any torch model, in the user's own loop, to an information plane."""
+
+from __future__ import annotations
+
+import platform
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ibfast import __version__, distributed
+from ibfast._arrays import SaturationWarning, check_count
+from ibfast.estimators import Estimator
+from ibfast.recorder._batches import Batch, as_loader, checked_unpack, run_model, unpack_pair
+from ibfast.recorder._counting import LayerCounts, check_class_weights, read_targets
+from ibfast.recorder._layers import Layers
+from ibfast.recorder._layout import Layout
+from ibfast.recorder._passes import (
+    CalibrationPass,
+    CountingPass,
+    as_it_is,
+    device_of,
+    errors_name,
+)
+from ibfast.recorder._result import Measurement, dataset, diagnose, measure_counts
+from ibfast.recorder._schedule import schedule
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Recorder"]
+
+_STATE_VERSION = 1
+
+
+class Recorder:
+    """Measures what the layers of a torch model know, while it trains.
+
+    Hooks watch the layers while data run through the model; activations go batch by batch into
+    counts of cells and are forgotten. The cells of a layer stay the same for the whole run: a range
+    that moves while a network trains is an artefact of its own. Values beyond a range have cells of
+    their own, and their share is reported.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Also one that is compiled, or wrapped for data-parallel training; the module inside is
+        watched. It is not changed.
+    layers : "auto", str, module, class, callable, or several of these
+        Names as in ``model.named_modules()``, patterns such as ``"encoder.*.mlp"``, modules of the
+        model, classes of modules, or functions (name, module) -> bool. "auto": for each leaf with
+        weights the activation function registered after it, else the leaf itself. A module that
+        runs more than once in a batch is as many layers: ``relu``, ``relu:2``, ...
+    bins : int, array_like or binning, or mapping
+        Of each unit. A number: equal bins over the range of the activation function where that is
+        known (tanh, sigmoid, softmax, ...); else a `Width`, a power of two, that makes about as
+        many between the least and greatest value at the first measurement, and more where values
+        go beyond; integers are their own bins. Edges or a binning: these. By layer: a mapping of
+        names or patterns, as for the next three.
+    pool : {"flatten", "mean", "max", "spatial"} or callable, or mapping
+        What to do with positions of images and sequences: each a unit; their mean or maximum, of
+        each channel; each a sample, with its own label where labels are `(n, positions)`. Or a
+        function from the module's output, as it is, to a tensor `(n, d)`. Of a tuple or mapping the
+        first tensor is taken.
+    channels : "auto" or int, or mapping
+        Which dimension has the channels, for all but "flatten". "auto": 1 for convolutions, their
+        norms and pools and for 4 or more dimensions, else the last.
+    dims : "joint", "per_unit" or int, or mapping
+        "joint": a cell is a row of codes. Many units need more rows than there are, and the
+        result says so; then "per_unit", the mean over units of what each knows alone, or a number:
+        a random projection to so many dimensions (signs, Achlioptas 2003, drawn from `seed`).
+    when : "log", "every", iterable of int, or callable
+        At which epochs `measure` and `listen` do something: "log": up to 10 each, then about 20 in
+        each power of ten.
+    class_weights : array_like, shape (classes,), or mapping of label sets to them, optional
+        Measure as if classes were so much more frequent.
+    estimators : mapping of str to estimator, optional
+        Of `ibfast.estimators`, by a name of yours; they are given a sample of the rows.
+    reservoir : int
+        The size of that sample, which does not depend on how rows come in batches.
+    unpack : callable, optional
+        From what the loader yields to a `Batch`; by default (x, labels), or a mapping with
+        ``labels`` whose rest are arguments by name.
+    exhaustive : bool
+        The rows are all the inputs there are: no SaturationWarning.
+    seed : int
+        Of projections, samples and estimators, and the coordinate of the result.
+    threads : int
+        0: all that the process may use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong type or value, a layer does not exist, the model is on the meta
+        device.
+
+    References
+    ----------
+    Shwartz-Ziv & Tishby (2017), arXiv:1703.00810. Saxe et al. (2018), "On the information
+    bottleneck theory of deep learning", ICLR (fixed bins).
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ibfast
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> x = torch.randn(512, 8)
+    >>> recorder = ibfast.Recorder(model, bins=6)
+    >>> for epoch in range(3):
+    ...     _ = recorder.measure((x, (x[:, 0] > 0).long()), epoch=epoch)
+    >>> plane = recorder.plane()
+    >>> dict(plane.sizes), plane.layer.attrs["names"]
+    ({'seed': 1, 'epoch': 3, 'layer': 2}, ['1', '2'])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Layers = "auto",
+        *,
+        bins: Any = 30,
+        pool: Any = "flatten",
+        channels: Any = "auto",
+        dims: Any = "joint",
+        when: Any = "log",
+        class_weights: Any = None,
+        estimators: Mapping[str, Estimator] | None = None,
+        reservoir: int = 2000,
+        unpack: Callable[[Any], Batch] = unpack_pair,
+        exhaustive: bool = False,
+        seed: int = 0,
+        threads: int = 0,
+    ) -> None:
+        self._estimators = _check_estimators(estimators or {})
+        self._layout = Layout(
+            model,
+            layers,
+            bins=bins,
+            pool=pool,
+            channels=channels,
+            dims=dims,
+            reservoir=check_count("reservoir", reservoir, 1, 2**31) if self._estimators else 0,
+            seed=seed,
+            threads=threads,
+        )
+        self._due = schedule(when)
+        self._class_weights = check_class_weights(class_weights)
+        if not callable(unpack):
+            raise TypeError(f"unpack: {unpack!r}; expected a function from a batch to a Batch")
+        self._unpack = unpack
+        self._exhaustive = exhaustive
+        self._warned = False
+        self._never_ran: list[str] = []
+        self._order: list[str] = []
+        self._records: dict[str, dict[int, dict[str, dict[str, float]]]] = {}
+        self._latest: dict[str, dict[str, LayerCounts]] = {}  # by split, of one epoch, for reduce
+        self._latest_epoch = -1
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the modules that are watched."""
+        return list(self._layout.modules)
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether `measure` and `listen` do something at this epoch."""
+        return self._due(_check_epoch(epoch))
+
+    def measure(
+        self, loader: Any, *, epoch: int, split: str = "data", force: bool = False
+    ) -> Measurement | None:
+        """Run the model on all batches of a loader, in evaluation mode, and measure its layers.
+
+        Modes of modules, gradients and torch's random numbers are left as they were.
+
+        Parameters
+        ----------
+        loader : iterable of batches, or mapping of str to these
+            A DataLoader, a list, a single pair of tensors (x, labels). A mapping has several, by
+            the names of their splits: ``{"train": ..., "test": ...}``. Where a width has to be
+            chosen first the loader is run through once more; from an iterator, which cannot be,
+            it is chosen from the first batch.
+        epoch : int
+            Its number; measuring it again replaces what was there.
+        split : str
+            What the data are called, where `loader` is no mapping.
+        force : bool
+            Also where the epoch is not due, as the last one.
+
+        Returns
+        -------
+        Measurement or None
+            None where the epoch is not due.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A batch has no labels, or labels, rows or shapes that do not fit; activations are NaN;
+            a layer that was named has never run. The text names layer and batch. Nothing of this
+            measurement is recorded then.
+
+        Warns
+        -----
+        SaturationWarning
+            Once, for the layers of which at least nine rows in ten are alone in their cells.
+        """
+        if not self._due(_check_epoch(epoch)) and not force:
+            return None
+        loaders = dict(loader) if isinstance(loader, Mapping) else {_check_split(split): loader}
+        batches = {_check_split(name): as_loader(one) for name, one in loaders.items()}
+        model = self._layout.model
+        counts = {}
+        with as_it_is(model):
+            for one in batches.values():
+                if not isinstance(one, Iterator):
+                    self._calibrate(one)
+            for name, one in batches.items():
+                with CountingPass(self._layout, self._sample_seed()) as counting:
+                    for batch in one:
+                        self._run(counting, batch)
+                counts[name] = self._complete(counting)
+        return self._record(epoch, counts)
+
+    def calibrate(self, loader: Any, *, group: Any = None) -> None:
+        """Choose the bins that are to be chosen from data, before the first measurement.
+
+        `measure` does so itself. This is for `listen`, which else chooses from the first batch,
+        and for training on several ranks, which must have the same bins: there, all ranks call it.
+
+        Parameters
+        ----------
+        loader : as for `measure`
+        group : torch.distributed.ProcessGroup, optional
+            The ranks that agree on the bins, where torch.distributed is in use.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `measure`; `loader` is an iterator, which could be run through only once.
+        """
+        one = as_loader(loader)
+        if isinstance(one, Iterator):
+            raise TypeError("loader: an iterator; expected one that can be iterated over again")
+        with as_it_is(self._layout.model):
+            if distributed.in_use() is None:
+                self._calibrate(one)
+            else:
+                self._calibrate(one, lambda value: distributed.gather(value, group))
+
+    @contextmanager
+    def listen(self, *, epoch: int, split: str = "data", force: bool = False) -> Iterator[Heard]:
+        """Watch the user's own evaluation pass; the model runs as the user runs it.
+
+        Parameters
+        ----------
+        epoch, split, force
+            As for `measure`.
+
+        Yields
+        ------
+        callable
+            To be called with the labels of a batch after the model has run on it:
+            ``heard(labels, inputs=None, weights=None)``. Does nothing where the epoch is not due.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `measure`; or the model runs on a batch before the labels of the last were given.
+
+        Examples
+        --------
+        >>> import torch
+        >>> import ibfast
+        >>> model = torch.nn.Sequential(torch.nn.Linear(8, 3), torch.nn.Tanh())
+        >>> recorder = ibfast.Recorder(model, bins=4)
+        >>> with recorder.listen(epoch=0) as heard:
+        ...     for x, y in [(torch.randn(100, 8), torch.arange(100) % 2)]:
+        ...         _ = model(x)
+        ...         heard(y)
+        >>> recorder.plane().sizes["epoch"]
+        1
+        """
+        if not self._due(_check_epoch(epoch)) and not force:
+            yield lambda labels, inputs=None, weights=None: None
+            return
+        _check_split(split)
+        with CountingPass(self._layout, self._sample_seed()) as counting:
+
+            def heard(labels: Any, inputs: Any = None, weights: Any = None) -> None:
+                with errors_name(f"batch {counting.batches}"):
+                    targets = read_targets(labels, inputs, weights, self._class_weights)
+                counting.add(targets)
+
+            yield heard
+        self._record(epoch, {split: self._complete(counting)})
+
+    def reduce(self, group: Any = None) -> Measurement:
+        """Merge what was measured last with what all ranks of torch.distributed have measured.
+
+        To be called on every rank after `measure` or `listen`, each of which has seen a part of
+        the data; then all have the same records, equal to those of one process, bit for bit.
+
+        Parameters
+        ----------
+        group : torch.distributed.ProcessGroup, optional
+            Default: all ranks.
+
+        Returns
+        -------
+        Measurement
+
+        Raises
+        ------
+        RuntimeError
+            torch.distributed is not in use.
+        ValueError
+            Nothing was measured yet; or ranks have other epochs, bins, labels or numbers of units.
+        """
+        mine = {
+            "epoch": self._latest_epoch,
+            "bins": {name: cells.state() for name, cells in self._layout.cells.items()},
+            "counts": self._latest,
+        }
+        parts = distributed.gather(mine, group)
+        epochs = [part["epoch"] for part in parts]
+        if len(set(epochs)) > 1 or epochs[0] < 0:
+            raise ValueError(
+                f"reduce: epochs {epochs} were measured last on the ranks; expected one epoch"
+            )
+        merged: dict[str, dict[str, LayerCounts]] = {}
+        for rank, part in enumerate(parts):
+            for split, layers in part["counts"].items():
+                for name, counts in layers.items():
+                    self._check_same_bins(name, part["bins"][name], parts, rank)
+                    known = merged.setdefault(split, {})
+                    with errors_name(f"layer {name!r}, rank {rank}"):
+                        if name in known:
+                            known[name].merge(counts)
+                        else:
+                            known[name] = counts
+        return self._record(epochs[0], merged)
+
+    def plane(self) -> xr.Dataset:
+        """All measurements.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims ``(seed, epoch, layer)``, and ``split`` and ``labels`` where there are several;
+            variables ``i_xt``, ``i_ty``, ``h_t``, ``h_t_given_x``, ``h_y`` in bits, ``n`` (rows),
+            ``n_cells``, ``n_singletons``, ``saturated``, ``units``, ``outside_share``, and
+            ``i_xt_NAME``, ``i_ty_NAME`` of estimators. Layers are in the order in which they first
+            ran; attributes of the coordinate are their ``names``, ``bins``, how these were chosen
+            (``notes``), and ``diagnostics``: what a reader must know of their numbers.
+
+        Raises
+        ------
+        ValueError
+            Nothing was measured yet.
+        """
+        if not self._records:
+            raise ValueError("plane: nothing was measured yet; call measure() or listen() first")
+        cells = self._layout.cells
+        pools = {name: self._layout.pooling_of(name)[0] for name in self._order}
+        return dataset(
+            self._records,
+            self._order,
+            seed=self._layout.seed,
+            layer_attrs={
+                "bins": [cells[name].describe() for name in self._order],
+                "notes": [cells[name].note for name in self._order],
+                "pool": [p if isinstance(p, str) else repr(p) for p in pools.values()],
+                "dims": [str(cells[name].dims) for name in self._order],
+                "diagnostics": [
+                    diagnose(name, pools[name], cells[name], self._records)
+                    for name in self._order
+                ],
+            },
+            attrs={
+                "units": "bits",
+                "estimator": "binned, plug-in",
+                "outside": "cell",
+                "exhaustive": int(self._exhaustive),
+                "estimators": [f"{name}: {e!r}" for name, e in self._estimators.items()],
+                "never_ran": self._never_ran,
+                "model": type(self._layout.model).__name__,
+                "ibfast": __version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+        )
+
+    def save(self, folder: str | Path, *, overwrite: bool = False, figures: bool = True) -> Path:
+        """Write a run folder: ``run.json``, ``plane.zarr`` and figures, whole or not at all.
+
+        ``ibfast plot`` draws its figures again; `ibfast.store.open_run` and xarray open it.
+
+        Parameters
+        ----------
+        folder : str or Path
+        overwrite : bool
+            Whether a run that is there may be replaced.
+        figures : bool
+            Draw them, which needs matplotlib.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        FileExistsError
+            There is something that may not be replaced.
+        ValueError
+            Nothing was measured yet.
+        """
+        from ibfast import store
+
+        folder = Path(folder)
+        store.check_free(folder, overwrite=overwrite)
+        plane = self.plane()
+        with store.new_folder(folder) as partial:
+            store.save_plane(partial, plane)
+            if figures:
+                from ibfast import plots
+
+                plots.save_figures(plane, partial / "figures")
+            store.save_info(partial, {"complete": True, "recorder": self.state_dict()})
+        return folder
+
+    def state_dict(self) -> dict[str, Any]:
+        """Records and bins as plain data, for a checkpoint of the training."""
+        return {
+            "version": _STATE_VERSION,
+            "order": list(self._order),
+            "cells": {name: cells.state() for name, cells in self._layout.cells.items()},
+            "records": [
+                [split, epoch, layer, dict(values)]
+                for split, epochs in self._records.items()
+                for epoch, layers in epochs.items()
+                for layer, values in layers.items()
+            ],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned, with the same bins.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is no such state, or one of another version or of layers that are not watched.
+        """
+        if not isinstance(state, Mapping) or state.get("version") != _STATE_VERSION:
+            raise ValueError(
+                f"state: {type(state).__name__} that is no recorder's state of version "
+                f"{_STATE_VERSION}"
+            )
+        strange = [n for n in state["cells"] if n.partition(":")[0] not in self._layout.modules]
+        if strange:
+            raise ValueError(f"state: layers {strange}; expected some of {self.layers}")
+        for name, of_layer in state["cells"].items():
+            module = self._layout.modules[name.partition(":")[0]]
+            self._layout.cells_of(name, module).restore(of_layer)
+        self._order = list(state["order"])
+        self._records = {}
+        for split, epoch, layer, values in state["records"]:
+            self._records.setdefault(split, {}).setdefault(epoch, {})[layer] = dict(values)
+
+    def _run(self, counting: CountingPass, batch: Any) -> None:
+        with errors_name(f"batch {counting.batches}"):
+            unpacked = checked_unpack(self._unpack, batch)
+            targets = read_targets(
+                unpacked.labels, unpacked.inputs, unpacked.weights, self._class_weights
+            )
+        run_model(self._layout.model, unpacked.x, device_of(self._layout.model))
+        counting.add(targets)
+
+    def _calibrate(self, batches: Any, gather: Callable[[Any], list[Any]] = lambda v: [v]) -> None:
+        """Choose the bins that are left to be chosen: of a projection in a second round.
+
+        `gather` gives what was observed by all ranks.
+        """
+        layout = self._layout
+        device = device_of(layout.model)
+        for name, module in layout.modules.items():
+            layout.cells_of(name, module)
+        while not all(cells.ready for cells in layout.cells.values()):
+            with CalibrationPass(layout) as calibration:
+                for batch in batches:
+                    with errors_name(f"batch {calibration.batches}"):
+                        x = checked_unpack(self._unpack, batch).x
+                    run_model(layout.model, x, device)
+                    calibration.end_batch()
+            extents = gather(calibration.extents)
+            for name in dict.fromkeys(name for part in extents for name in part):
+                cells = layout.cells_of(name, layout.modules[name.partition(":")[0]])
+                cells.settle(
+                    [part[name] for part in extents if name in part], "at the first measurement"
+                )
+            if not any(extents):  # of layers that did not run
+                return
+
+    def _complete(self, counting: CountingPass) -> dict[str, LayerCounts]:
+        """The counts of a pass that has ended, or an error where something is missing."""
+        counting.check_complete()
+        if not counting.counts:
+            raise ValueError("loader: no batch; expected at least one")
+        never = [name for name in self._layout.modules if name not in counting.ran]
+        if never and not self._layout.automatic and not self._records:
+            raise ValueError(
+                f"layers: {', '.join(map(repr, never))} never ran; a module whose weights are used "
+                "without calling it cannot be watched"
+            )
+        self._never_ran = never
+        return counting.counts
+
+    def _record(self, epoch: int, counts: Mapping[str, dict[str, LayerCounts]]) -> Measurement:
+        found: dict[str, dict[str, dict[str, float]]] = {}
+        for split, layers in counts.items():
+            for name, of_layer in layers.items():
+                entropy = self._layout.seed, epoch, len(found)
+                with errors_name(f"layer {name!r}"):
+                    values = measure_counts(of_layer, self._estimators, entropy)
+                found.setdefault(split, {})[name] = values
+        if self._latest_epoch != epoch:
+            self._latest = {}
+        self._latest_epoch = epoch
+        for split, layers in counts.items():
+            self._latest[split] = dict(layers)
+            self._records.setdefault(split, {})[epoch] = found[split]
+            self._order += [name for name in layers if name not in self._order]
+        self._warn(found)
+        return Measurement(epoch, found)
+
+    def _warn(self, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+        pinned = {n for of in found.values() for n, values in of.items() if values["saturated"]}
+        if not pinned or self._exhaustive or self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"layers {', '.join(sorted(pinned))}: at least nine in ten rows are alone in their "
+            "cells: the binned I(X;T) is about log2(n) bits and I(T;Y) about H(Y), whatever the "
+            "network does; plane().layer.attrs['diagnostics'] says what to do. Said once",
+            SaturationWarning,
+            stacklevel=4,
+        )
+
+    def _sample_seed(self) -> int:
+        return self._layout.seed * 1024 + distributed.rank()
+
+    @staticmethod
+    def _check_same_bins(
+        name: str, bins: Any, parts: list[dict[str, Any]], rank: int
+    ) -> None:
+        first = next(part["bins"][name] for part in parts if name in part["bins"])
+        if any(first[key] != bins[key] for key in ("binning", "exponent", "dims", "seed")):
+            raise ValueError(
+                f"layer {name!r}: bins {bins['binning']} on rank {rank}; expected "
+                f"{first['binning']}, as on the first: give bins, or call calibrate() on all "
+                "ranks before the first measurement"
+            )
+
+
+Heard = Callable[..., None]
+
+
+def _check_epoch(epoch: Any) -> int:
+    return check_count("epoch", epoch, 0, 2**62)
+
+
+def _check_split(split: Any) -> str:
+    if isinstance(split, str) and split and "/" not in split:
+        return split
+    raise ValueError(f"split: {split!r}; expected a name without '/'")
+
+
+def _check_estimators(estimators: Mapping[str, Estimator]) -> dict[str, Estimator]:
+    for name, estimator in estimators.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"estimators: {name!r}; expected names such as 'kde'")
+        if not isinstance(estimator, Estimator):
+            raise TypeError(
+                f"estimators: {name!r} is a {type(estimator).__name__}; expected one of "
+                "ibfast.estimators"
+            )
+    return dict(estimators)

@@ -1,0 +1,204 @@
+"""What was measured, as numbers by name and as an `xarray.Dataset`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ibfast._arrays import check_rng
+from ibfast.estimators import Estimator
+from ibfast.recorder._cells import Cells
+from ibfast.recorder._counting import LayerCounts
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Measurement", "Records", "dataset", "diagnose", "measure_counts"]
+
+_FIELDS = ("i_xt", "h_t", "h_t_given_x", "n", "n_cells", "n_singletons", "saturated")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What one call of `Recorder.measure` found.
+
+    Attributes
+    ----------
+    epoch : int
+    layers : mapping of str to mapping of str to mapping of str to float
+        By split, layer and name of the quantity, as in the Dataset of `Recorder.plane`; I(T;Y) of
+        several label sets is ``i_ty/name``.
+
+    Examples
+    --------
+    >>> Measurement(3, {"test": {"fc1": {"i_xt": 2.0, "i_ty": 0.5}}}).scalars()
+    {'ib/test/fc1/i_xt': 2.0, 'ib/test/fc1/i_ty': 0.5}
+    """
+
+    epoch: int
+    layers: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+    def scalars(self, prefix: str = "ib") -> dict[str, float]:
+        """All numbers by one name each, for loggers: ``prefix/split/layer/quantity``."""
+        return {
+            f"{prefix}/{split}/{layer}/{name}": float(value)
+            for split, layers in self.layers.items()
+            for layer, values in layers.items()
+            for name, value in values.items()
+        }
+
+
+def measure_counts(
+    counts: LayerCounts, estimators: Mapping[str, Estimator], entropy: Sequence[int]
+) -> dict[str, float]:
+    """The numbers of one layer, from its counts and from the sample of its rows."""
+    values: dict[str, float] = {}
+    several = len(counts.tables) > 1
+    for number, labels in enumerate(counts.tables):
+        layer = counts.information(labels)
+        if number == 0:
+            values |= {name: float(getattr(layer, name)) for name in _FIELDS}
+        suffix = f"/{labels}" if several else ""
+        values[f"i_ty{suffix}"] = float(layer.i_ty)
+        values[f"h_y{suffix}"] = float(layer.h_y)
+    values["units"] = float(counts.units or 0)
+    values["outside_share"] = counts.outside / counts.values
+    if counts.sample is not None:
+        columns = counts.sample.columns
+        for name, estimator in estimators.items():
+            acts = columns["acts"]
+            rng = check_rng([*entropy])
+            values[f"i_xt_{name}"] = estimator.i_xt(acts, columns.get("inputs"), rng=rng).value
+            for labels in counts.tables:
+                rng = check_rng([*entropy])
+                found = estimator.i_ty(acts, columns[f"labels {labels}"], rng=rng)
+                values[f"i_ty_{name}" + (f"/{labels}" if several else "")] = found.value
+    return values
+
+
+_DESCRIBED = {
+    "h_t_given_x": ("H(T|X)", "bits"),
+    "h_y": ("H(Y)", "bits"),
+    "n": ("rows", "1"),
+    "units": ("units of the layer", "1"),
+    "outside_share": ("share of activations outside the bins, in cells of their own", "1"),
+}
+_WHOLE = ("n", "n_cells", "n_singletons", "units")
+
+# By split, epoch, layer, name.
+Records = Mapping[str, Mapping[int, Mapping[str, Mapping[str, float]]]]
+
+
+def dataset(
+    records: Records,
+    layers: Sequence[str],
+    *,
+    seed: int,
+    layer_attrs: Mapping[str, Sequence[str]],
+    attrs: Mapping[str, Any],
+) -> xr.Dataset:
+    """Put records together; a dimension ``split`` or ``labels`` comes last, where there are several.
+
+    What was not measured is NaN; then counts are floating point.
+    """
+    import xarray as xr
+
+    from ibfast.plane import LAYER_VARIABLES, coordinates
+
+    splits = list(records)
+    epochs = sorted({epoch for of_split in records.values() for epoch in of_split})
+    entries = [
+        (split, epoch, layer, *name.partition("/")[::2], value)
+        for split, of_split in records.items()
+        for epoch, of_epoch in of_split.items()
+        for layer, values in of_epoch.items()
+        for name, value in values.items()
+    ]
+    label_sets = list(dict.fromkeys(labels for *_, labels, _ in entries if labels))
+    places = [
+        {split: i for i, split in enumerate(splits)},
+        {epoch: i for i, epoch in enumerate(epochs)},
+        {layer: i for i, layer in enumerate(layers)},
+    ]
+    by_set = {name for *_, name, labels, _ in entries if labels}
+    arrays = {
+        name: np.full(
+            (1, len(epochs), len(layers), len(splits), len(label_sets) if name in by_set else 1),
+            np.nan,
+        )
+        for name in dict.fromkeys(name for *_, name, _, _ in entries)
+    }
+    for split, epoch, layer, name, labels, value in entries:
+        at = places[1][epoch], places[2][layer], places[0][split]
+        arrays[name][(0, *at, label_sets.index(labels) if labels else 0)] = value
+    variables = {}
+    for name, array in arrays.items():
+        kind, _, estimator = name.partition("_")[2].partition("_")
+        long_name, units = {**LAYER_VARIABLES, **_DESCRIBED}.get(
+            name, (f"{'I(X;T)' if kind == 'xt' else 'I(T;Y)'}, {estimator}", "bits")
+        )
+        dims = ["seed", "epoch", "layer"]
+        if len(splits) > 1:
+            dims.append("split")
+        else:
+            array = array[:, :, :, 0]
+        if name in by_set:
+            dims.append("labels")
+        else:
+            array = array[..., 0]
+        variables[name] = (dims, _narrow(name, array), {"long_name": long_name, "units": units})
+    coords = coordinates([seed], epochs, layers)
+    coords["layer"][2].update({name: list(values) for name, values in layer_attrs.items()})
+    if len(splits) > 1:
+        coords["split"] = ("split", splits, {"long_name": "which data were measured"})
+    if label_sets:
+        coords["labels"] = ("labels", label_sets, {"long_name": "which labels Y are"})
+    samples = int(np.nanmax(arrays["n"]))
+    return xr.Dataset(variables, coords, {"samples": samples, **attrs})
+
+
+def _narrow(name: str, array: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
+    if np.isnan(array).any():
+        return array
+    if name == "saturated":
+        return array.astype(bool)
+    whole = name in _WHOLE and (array == np.rint(array)).all()
+    return array.astype(np.int64) if whole else array
+
+
+def diagnose(name: str, pool: Any, cells: Cells, records: Records) -> str:
+    """What a reader must know of a layer's numbers, in words; "" where there is nothing."""
+    found = [
+        values[name]
+        for of_split in records.values()
+        for values in of_split.values()
+        if name in values
+    ]
+    said = []
+    pinned = [values for values in found if values["saturated"]]
+    if pinned:
+        worst = max(pinned, key=lambda values: values["n_singletons"] / values["n"])
+        said.append(
+            f"saturated in {len(pinned)} of {len(found)} measurements: "
+            f"{worst['n_singletons'] / worst['n']:.0%} of {worst['n']:.0f} rows are alone in their "
+            f"cells, for {worst['units']:.0f} units have more cells than there are rows to fill; "
+            "then I(X;T) is about log2 n and I(T;Y) about H(Y), whatever the network does: pool "
+            "over positions, take dims='per_unit' or a projection (dims=8), fewer bins, more rows "
+            "or another estimator"
+        )
+    outside = max(values["outside_share"] for values in found)
+    if outside:
+        said.append(f"up to {outside:.2%} of the activations lie outside {cells.describe()}")
+    if isinstance(cells.dims, int):
+        said.append(
+            f"random projection to {cells.dims} dimensions: less than the layer holds, for it is a "
+            "function of it"
+        )
+    if cells.dims == "per_unit":
+        said.append("mean over the units of what each holds alone; nothing of what they hold jointly")
+    if pool in ("mean", "max"):
+        said.append(f"{pool} over positions: less than the layer holds, for it is a function of it")
+    return "; ".join(said)
