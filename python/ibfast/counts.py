@@ -345,9 +345,9 @@ class JointCounts:
                 return []
             keys, rows, cell, label, amount = self._table.arrays()
             kind = type(self._table)
-        starts = np.flatnonzero(np.diff(keys[:, 0], prepend=keys[0, 0] - np.uint64(1)))
+        starts = np.flatnonzero(keys[1:, 0] != keys[:-1, 0]) + 1
         tables = []
-        for first, last in itertools.pairwise([*starts.tolist(), len(keys)]):
+        for first, last in itertools.pairwise([0, *starts.tolist(), len(keys)]):
             entries = slice(*np.searchsorted(cell, [first, last]))
             table = copy.copy(self)
             table._lock, table._units = threading.RLock(), 1
