@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "panel_figure",
+    "plane_figure",
     "plot_against_epoch",
     "plot_information_plane",
     "plot_panel",
@@ -31,9 +34,12 @@ __all__ = [
 
 _MARKERS = "os^DvP*Xh<>pd"
 _GREY = "0.45"
+_MOST_LIMITS = 3  # lines of saturation, where layers have unlike numbers of rows
 
 
-def plot_information_plane(plane: xr.Dataset, ax: Axes) -> Axes:
+def plot_information_plane(
+    plane: xr.Dataset, ax: Axes, *, legend: bool = True, colour_bar: bool = True
+) -> Axes:
     """Draw each layer's path through the plane of I(X;T) and I(T;Y), coloured by epoch.
 
     The paths are means over seeds and end in a marker; the seeds' own are faint behind them.
@@ -41,9 +47,12 @@ def plot_information_plane(plane: xr.Dataset, ax: Axes) -> Axes:
     Parameters
     ----------
     plane : xarray.Dataset
-        From `ibfast.plane.information_plane`.
+        From `ibfast.plane.information_plane`, or one split and one set of labels from
+        `ibfast.Recorder.plane`. Epochs at which a layer was not measured are passed over.
     ax : matplotlib.axes.Axes
-        Where to draw; a colour bar is added beside it.
+        Where to draw.
+    legend, colour_bar : bool
+        Whether to add them: below and beside it.
 
     Returns
     -------
@@ -53,60 +62,58 @@ def plot_information_plane(plane: xr.Dataset, ax: Axes) -> Axes:
     epochs = np.maximum(plane.epoch.values, 1)  # epoch 0 has no place on a log scale
     norm = LogNorm(1, max(10, epochs[-1]))
     colours = matplotlib.colormaps["viridis"]
-    handles = []
-    for place, name in enumerate(layer_names(plane)):
+    for place in range(plane.sizes["layer"]):
         layer = plane.isel(layer=place)
         seeds = np.stack([layer.i_xt, layer.i_ty], axis=-1)
+        measured = np.isfinite(seeds).all(axis=(0, 2))
+        seeds, when = seeds[:, measured], epochs[measured]
+        if not len(when):
+            continue
         if len(seeds) > 1:
             ax.add_collection(LineCollection(list(seeds), colors="0.6", lw=0.4, alpha=0.35))
         path = seeds.mean(axis=0)
         steps = np.stack([path[:-1], path[1:]], axis=1)
         lines = LineCollection(list(steps), cmap=colours, norm=norm, lw=2.2, capstyle="round")
-        lines.set_array(epochs[1:])
+        lines.set_array(when[1:])
         ax.add_collection(lines)
-        marker = _MARKERS[place % len(_MARKERS)]
         ax.plot(
             *path[-1],
-            marker=marker,
+            marker=_MARKERS[place % len(_MARKERS)],
             ms=max(6, 11 - 2 * place),  # layers pinned to the same corner show as one in another
-            color=colours(norm(epochs[-1])),
+            color=colours(norm(when[-1])),
             mec="black",
             mew=0.8,
             zorder=3,
             clip_on=False,
         )
-        handles.append(Line2D([], [], marker=marker, ls="", color="white", mec="black", label=name))
 
-    top = np.log2(plane.attrs["samples"])
-    ax.axvline(top, color=_GREY, lw=0.8, ls="--", zorder=0)
-    ax.annotate(
-        f"saturation: log$_2$ {plane.attrs['samples']} = {top:.4g} bits",
-        (top, 0.03),
-        (-3, 0),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        rotation=90,
-        ha="right",
-        va="bottom",
-        color=_GREY,
-        fontsize="small",
-    )
+    rows = _rows(plane)
+    top = np.log2(rows[-1])
+    for n in rows if len(rows) <= _MOST_LIMITS else rows[-1:]:
+        ax.axvline(np.log2(n), color=_GREY, lw=0.8, ls="--", zorder=0)
+        ax.annotate(
+            f"saturation: log$_2$ {n} = {np.log2(n):.4g} bits",
+            (np.log2(n), 0.03),
+            (-3, 0),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="bottom",
+            color=_GREY,
+            fontsize="small",
+        )
     ax.set(
         xlabel=_axis_label(plane.i_xt),
         ylabel=_axis_label(plane.i_ty),
         xlim=(0, 1.03 * top),
         ylim=(0, 1.05 * max(float(plane.i_ty.max()), 1e-3)),
     )
-    ax.legend(
-        handles=handles,
-        title="layer, marked at the last epoch",
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.12),
-        ncols=4,
-        frameon=False,
-    )
-    mappable = matplotlib.cm.ScalarMappable(norm, colours)
-    ax.figure.colorbar(mappable, ax=ax, label="epoch", pad=0.02)
+    if legend:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), **_legend(plane))
+    if colour_bar:
+        mappable = matplotlib.cm.ScalarMappable(norm, colours)
+        ax.figure.colorbar(mappable, ax=ax, label="epoch", pad=0.02)
     return ax
 
 
@@ -136,19 +143,19 @@ def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes, *, log: bool = Fa
         values = values.copy(data=np.log(values.values))
     colours = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.88, plane.sizes["layer"]))
     for place, (label, colour) in enumerate(zip(layer_names(plane), colours, strict=True)):
-        layer = values.isel(layer=place)
+        layer = values.isel(layer=place).dropna("epoch", how="all")
         mean, sd = layer.mean("seed"), layer.std("seed")
         low, high = mean - sd, mean + sd
         if log:
             mean, low, high = (x.copy(data=np.exp(x.values)) for x in (mean, low, high))
-        ax.fill_between(plane.epoch, low, high, color=colour, alpha=0.18, lw=0)
-        marker = "o" if plane.sizes["epoch"] == 1 else None  # it may lie on the frame
+        ax.fill_between(layer.epoch, low, high, color=colour, alpha=0.18, lw=0)
+        marker = "o" if layer.sizes["epoch"] == 1 else None  # it may lie on the frame
         ax.plot(
-            plane.epoch, mean, color=colour, lw=1.6, marker=marker, clip_on=not marker, label=label
+            layer.epoch, mean, color=colour, lw=1.6, marker=marker, clip_on=not marker, label=label
         )
     top = max(float(values.max()), 1e-3)
     if name == "i_xt":
-        top = np.log2(plane.attrs["samples"])
+        top = np.log2(_rows(plane)[-1])
         ax.axhline(top, color=_GREY, lw=0.8, ls="--", zorder=0)
         ax.annotate(
             f"saturation, {top:.4g} bits",
@@ -266,13 +273,14 @@ def panel_figure(panel: xr.Dataset) -> Figure:
 def save_figures(plane: xr.Dataset, folder: Path) -> list[Path]:
     """Draw the information plane and the curves against epoch, each as PNG and SVG.
 
-    Where the plane has the information-bottleneck bound, the layers against it are one more
-    figure; and so are the statistics of gradients.
+    Splits of the data are side by side; sets of labels have figures of their own. Where the plane
+    has the information-bottleneck bound, the layers against it are one more figure; and so are the
+    statistics of gradients.
 
     Parameters
     ----------
     plane : xarray.Dataset
-        From `ibfast.plane.information_plane`.
+        From `ibfast.plane.information_plane` or `ibfast.Recorder.plane`.
     folder : Path
         Made if it is not there.
 
@@ -282,10 +290,12 @@ def save_figures(plane: xr.Dataset, folder: Path) -> list[Path]:
         The files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {
-        "information_plane": _plane_figure(plane),
-        "information_against_epoch": _epoch_figure(plane),
-    }
+    figures = {}
+    for labels in plane.labels.values.tolist() if "labels" in plane.dims else [None]:
+        part = plane if labels is None else plane.sel(labels=labels)
+        suffix = "" if labels is None else "_" + re.sub(r"\W", "-", labels)
+        figures[f"information_plane{suffix}"] = plane_figure(part)
+        figures[f"information_against_epoch{suffix}"] = _epoch_figure(part)
     if "curve_rate" in plane:
         from ibfast.bound_plots import bound_figure
 
@@ -304,22 +314,77 @@ def save_figures(plane: xr.Dataset, folder: Path) -> list[Path]:
     return files
 
 
-def _plane_figure(plane: xr.Dataset) -> Figure:
-    figure = Figure(figsize=(7.2, 5.8), layout="constrained")
-    ax = plot_information_plane(plane, figure.add_subplot())
-    ax.set_title(title_of(plane), fontsize="medium")
+def plane_figure(plane: xr.Dataset) -> Figure:
+    """Draw the information plane, that of each split beside the others.
+
+    Parameters
+    ----------
+    plane : xarray.Dataset
+        As for `save_figures`, of one set of labels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    parts = _splits(plane)
+    figure = Figure(figsize=(1.6 + 5.6 * len(parts), 5.8), layout="constrained")
+    axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    for ax, (split, part) in zip(axes, parts, strict=True):
+        last = ax is axes[-1]
+        plot_information_plane(part, ax, legend=len(parts) == 1, colour_bar=last)
+        ax.set_title(split or title_of(plane), fontsize="medium")
+    if len(parts) > 1:
+        top = 1.05 * max(float(plane.i_ty.max()), 1e-3)
+        axes[0].set_ylim(0, top)
+        figure.legend(loc="outside lower center", **_legend(plane, len(parts)))
+        figure.suptitle(title_of(plane), fontsize="medium")
     return figure
 
 
 def _epoch_figure(plane: xr.Dataset) -> Figure:
-    figure = Figure(figsize=(9.6, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    plot_against_epoch(plane, "i_xt", left)
-    plot_against_epoch(plane, "i_ty", right)
-    handles, labels = left.get_legend_handles_labels()
+    parts = _splits(plane)
+    figure = Figure(figsize=(9.6, 0.6 + 3.8 * len(parts)), layout="constrained")
+    rows = figure.subplots(len(parts), 2, squeeze=False, sharey="col")
+    for (left, right), (split, part) in zip(rows, parts, strict=True):
+        plot_against_epoch(part, "i_xt", left)
+        plot_against_epoch(part, "i_ty", right)
+        left.set_title(split, fontsize="medium", loc="left")
+    for ax, name in zip(rows[0], ("i_xt", "i_ty"), strict=True):
+        if len(parts) > 1 and name == "i_ty":
+            ax.set_ylim(0, 1.08 * max(float(plane[name].max()), 1e-3))
+    handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, title="layer", loc="outside right center", frameon=False)
     figure.suptitle(title_of(plane) + _band(plane), fontsize="medium")
     return figure
+
+
+def _splits(plane: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
+    """Each split of the data by its name; the plane itself, without one, where there are none."""
+    if "split" not in plane.dims:
+        return [("", plane)]
+    return [(name, plane.sel(split=name)) for name in plane.split.values.tolist()]
+
+
+def _rows(plane: xr.Dataset) -> list[int]:
+    """The numbers of rows that layers have at most, in order."""
+    if "n" not in plane:
+        return [int(plane.attrs["samples"])]
+    most = plane.n.max([dim for dim in plane.n.dims if dim != "layer"])
+    return sorted({int(n) for n in most.values[np.isfinite(most.values)]})
+
+
+def _legend(plane: xr.Dataset, width: int = 1) -> dict[str, Any]:
+    """Markers and names of the layers, in as many columns as have room in so many panels."""
+    names = layer_names(plane)
+    return {
+        "handles": [
+            Line2D([], [], marker=marker, ls="", color="white", mec="black", label=name)
+            for marker, name in zip(itertools.cycle(_MARKERS), names, strict=False)
+        ],
+        "title": "layer, marked at the last epoch",
+        "ncols": max(1, min(4 * width, 72 * width // (max(map(len, names)) + 5))),
+        "frameon": False,
+    }
 
 
 def layer_names(plane: xr.Dataset) -> list[str]:

@@ -344,7 +344,8 @@ def permutation_test(
     Warns
     -----
     SaturationWarning
-        As `bootstrap`; p is then near 1 whatever the network does.
+        As `bootstrap`. Shuffled labels then seem to be known nearly as well, and where all rows are
+        alone p is 1; the test remains valid.
 
     References
     ----------

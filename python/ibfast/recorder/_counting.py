@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibfast._arrays import Acts, as_finite, as_values, view_classes, view_labels, view_weights
+from ibfast._resampling import draw_seed, joint_of, shuffled_information, summaries
 from ibfast.binning._kinds import Binning
 from ibfast.counts import JointCounts
 from ibfast.measures import LayerInformation, information
@@ -66,6 +67,9 @@ def read_targets(
     sets = dict(labels) if isinstance(labels, Mapping) else {"y": labels}
     if not sets or any(one is None for one in sets.values()):
         raise ValueError(f"labels: {labels!r}; expected the labels of each batch")
+    for name in sets:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ValueError(f"labels: label set {name!r}; expected names without '/'")
     arrays = {name: as_values("labels", _on_host(one)) for name, one in sets.items()}
     lengths = {len(a) if a.ndim else 0 for a in arrays.values()}
     if len(lengths) > 1 or 0 in lengths:
@@ -225,6 +229,17 @@ class LayerCounts:
         tables = self.tables[labels]._split()
         own = [None] * len(tables) if inputs is None else inputs._split()
         return _mean([_information(*unit) for unit in zip(tables, own, strict=True)])
+
+    def null(self, labels: str, shuffles: int, entropy: Sequence[int]) -> float | None:
+        """Mean of I(T;Y) in bits where labels are shuffled; None for weights, soft labels, units."""
+        table = self.tables[labels]
+        if self._per_unit or table.weighted or not shuffles or table.n < 2:
+            return None
+        joint = joint_of(table, None)
+        found = summaries(joint, 0, 0, 0)
+        seed = draw_seed(np.random.default_rng([*entropy]))
+        values = shuffled_information(joint, found.h_t, found.h_y, shuffles, seed, 0)
+        return float(values.mean())
 
 
 def _of_keys(

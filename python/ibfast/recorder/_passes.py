@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -50,7 +51,8 @@ def as_it_is(model: nn.Module) -> Iterator[None]:
 def eager() -> Iterator[None]:
     """Run compiled models as they are written: compiled ones do not call hooks."""
     with ExitStack() as stack:
-        if hasattr(torch.compiler, "set_stance"):  # torch 2.6
+        # Its compiler takes seconds to import, and where nobody has, nothing is compiled.
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):  # torch 2.6
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 

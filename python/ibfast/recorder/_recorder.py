@@ -82,6 +82,9 @@ class Recorder:
         Of `ibfast.estimators`, by a name of yours; they are given a sample of the rows.
     reservoir : int
         The size of that sample, which does not depend on how rows come in batches.
+    shuffles : int
+        How often I(T;Y) is taken once more, with shuffled labels, for its mean ``i_ty_null``: what
+        of I(T;Y) is owed to few rows. Not with weights, soft labels or "per_unit".
     unpack : callable, optional
         From what the loader yields to a `Batch`; by default (x, labels), or a mapping with
         ``labels`` whose rest are arguments by name.
@@ -131,6 +134,7 @@ class Recorder:
         class_weights: Any = None,
         estimators: Mapping[str, Estimator] | None = None,
         reservoir: int = 2000,
+        shuffles: int = 4,
         unpack: Callable[[Any], Batch] = unpack_pair,
         exhaustive: bool = False,
         seed: int = 0,
@@ -154,6 +158,7 @@ class Recorder:
             raise TypeError(f"unpack: {unpack!r}; expected a function from a batch to a Batch")
         self._unpack = unpack
         self._exhaustive = exhaustive
+        self._shuffles = check_count("shuffles", shuffles, 0, 2**31)
         self._warned = False
         self._never_ran: list[str] = []
         self._order: list[str] = []
@@ -525,7 +530,7 @@ class Recorder:
             for name, of_layer in layers.items():
                 entropy = self._layout.seed, epoch, len(found)
                 with errors_name(f"layer {name!r}"):
-                    values = measure_counts(of_layer, self._estimators, entropy)
+                    values = measure_counts(of_layer, self._estimators, self._shuffles, entropy)
                 found.setdefault(split, {})[name] = values
         if self._latest_epoch != epoch:
             self._latest = {}

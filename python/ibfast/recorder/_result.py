@@ -52,7 +52,10 @@ class Measurement:
 
 
 def measure_counts(
-    counts: LayerCounts, estimators: Mapping[str, Estimator], entropy: Sequence[int]
+    counts: LayerCounts,
+    estimators: Mapping[str, Estimator],
+    shuffles: int,
+    entropy: Sequence[int],
 ) -> dict[str, float]:
     """The numbers of one layer, from its counts and from the sample of its rows."""
     values: dict[str, float] = {}
@@ -64,6 +67,9 @@ def measure_counts(
         suffix = f"/{labels}" if several else ""
         values[f"i_ty{suffix}"] = float(layer.i_ty)
         values[f"h_y{suffix}"] = float(layer.h_y)
+        null = counts.null(labels, shuffles, entropy)
+        if null is not None:
+            values[f"i_ty_null{suffix}"] = null
     values["units"] = float(counts.units or 0)
     values["outside_share"] = counts.outside / counts.values
     if counts.sample is not None:
@@ -82,10 +88,12 @@ def measure_counts(
 _DESCRIBED = {
     "h_t_given_x": ("H(T|X)", "bits"),
     "h_y": ("H(Y)", "bits"),
+    "i_ty_null": ("I(T;Y) where the labels are shuffled", "bits"),
     "n": ("rows", "1"),
     "units": ("units of the layer", "1"),
     "outside_share": ("share of activations outside the bins, in cells of their own", "1"),
 }
+_BIASED = 0.1  # share of I(T;Y) that shuffled labels may have unsaid
 _WHOLE = ("n", "n_cells", "n_singletons", "units")
 
 # By split, epoch, layer, name.
@@ -152,10 +160,13 @@ def dataset(
         variables[name] = (dims, _narrow(name, array), {"long_name": long_name, "units": units})
     coords = coordinates([seed], epochs, layers)
     coords["layer"][2].update({name: list(values) for name, values in layer_attrs.items()})
+    # Strings of any length, for which Zarr has a format.
     if len(splits) > 1:
-        coords["split"] = ("split", splits, {"long_name": "which data were measured"})
+        names = np.array(splits, dtype=object)
+        coords["split"] = ("split", names, {"long_name": "which data were measured"})
     if label_sets:
-        coords["labels"] = ("labels", label_sets, {"long_name": "which labels Y are"})
+        names = np.array(label_sets, dtype=object)
+        coords["labels"] = ("labels", names, {"long_name": "which labels Y are"})
     samples = int(np.nanmax(arrays["n"]))
     return xr.Dataset(variables, coords, {"samples": samples, **attrs})
 
@@ -185,9 +196,21 @@ def diagnose(name: str, pool: Any, cells: Cells, records: Records) -> str:
             f"saturated in {len(pinned)} of {len(found)} measurements: "
             f"{worst['n_singletons'] / worst['n']:.0%} of {worst['n']:.0f} rows are alone in their "
             f"cells, for {worst['units']:.0f} units have more cells than there are rows to fill; "
-            "then I(X;T) is about log2 n and I(T;Y) about H(Y), whatever the network does: pool "
-            "over positions, take dims='per_unit' or a projection (dims=8), fewer bins, more rows "
-            "or another estimator"
+            "then I(X;T) and I(T;Y) are about as large as they can be, log2 n and H(Y), whatever "
+            "the network does: pool over positions, take dims='per_unit' or a projection (dims=8), "
+            "fewer bins, more rows or another estimator"
+        )
+    nulls = [
+        (null, values[key.replace("_null", "")])
+        for values in found
+        for key, null in values.items()
+        if key.startswith("i_ty_null")
+    ]
+    null, value = max(nulls, default=(0.0, 0.0))
+    if null > _BIASED * value and null > 0.01 and not pinned:
+        said.append(
+            f"of I(T;Y) = {value:.3f} bits {null:.3f} are there with shuffled labels too, for there "
+            "are few rows for so many cells"
         )
     outside = max(values["outside_share"] for values in found)
     if outside:
