@@ -29,7 +29,7 @@ def name(value):
 
 
 def values_of(dtype, edges, outside):
-    """A tensor (n,) on, beside and between the edges; all that is special; outside where allowed."""
+    """A tensor (n,): on, beside and between the edges, what is special, outside where allowed."""
     edges = np.asarray(edges, dtype=np.float64).ravel()
     low, high = edges.min(), edges.max()
     finite = edges[np.isfinite(edges)]
@@ -94,6 +94,16 @@ def rows_of(x, d):
     at = np.random.default_rng(d).integers(0, len(x), (n, d))
     at[: len(x), 0] = np.arange(min(n, len(x)))
     return x[torch.from_numpy(at)]
+
+
+def check_refused(keyer, x, text):
+    """By the same error as the kernel's."""
+    with pytest.raises(ValueError, match=text) as expected:
+        kernel(_core.keys, x, keyer._binning, keyer._outside)
+    for method in (keyer.keys, keyer.codes):
+        with pytest.raises(ValueError, match=text) as mine:
+            method(x)
+        assert str(mine.value) == str(expected.value)
 
 
 def check(x, bins, outside):
@@ -179,7 +189,9 @@ def test_edges_of_each_unit(dtype, d, outside):
 @pytest.mark.usefixtures("on_device")
 @pytest.mark.parametrize("outside", ["clip", "cell"])
 @pytest.mark.parametrize("dtype", FLOATS + INTS + WIDE[:2], ids=name)
-@pytest.mark.parametrize("width", [0.25, 2.0**-60, 2.0**40, 2.0**-1074, 2.0**1000, 0.3, 7.5, 1e-9])
+@pytest.mark.parametrize(
+    "width", [0.25, 2.0**-60, 2.0**65, 2.0**-1074, 2.0**899, 2.0**1000, 0.3, 7.5, 1e-9, 1e300]
+)
 def test_width(width, dtype, outside):
     values = values_of(dtype, np.arange(-9, 10) * width, outside)
     for d in (1, 2, 3, 16, 17, 40, 300):
@@ -187,7 +199,7 @@ def test_width(width, dtype, outside):
         codes, keys = check(x, Width(width), outside)
         assert np.array_equal(codes, oracle.codes(numbers(x), Width(width)))
         assert np.array_equal(keys[:20], oracle.keys(codes[:20]))
-        fits = (np.abs(codes) < 2**63 - 1).all(axis=1)
+        fits = ((codes > -(2**63)) & (codes < 2**63 - 1)).all(axis=1)
         if fits.any():
             check(x[torch.from_numpy(fits)], Width(width), "raise")
 
@@ -208,7 +220,9 @@ def test_integers(dtype):
 @pytest.mark.parametrize("levels", [Levels(1, (0, 1)), Levels(4, (-1, 1)), Levels(8, (0, 255))])
 def test_levels(levels, dtype, outside):
     x = torch.from_numpy(np.linspace(*levels.range, 2**levels.bits))
-    x = x if dtype.is_floating_point else x.abs().round()
+    if not dtype.is_floating_point:
+        last = 1 if dtype == torch.bool else torch.iinfo(dtype).max
+        x = x[(x == x.round()) & (x >= 0) & (x <= last)]
     for d in (1, 3, 17, 300):
         rows = rows_of(x, d).to(dtype)
         if dtype == torch.bfloat16 and levels.bits == 4:  # too few digits
@@ -229,22 +243,19 @@ def test_the_last_value_that_is_a_level(dtype, way):
     for k in range(8):
         x = torch.tensor([low + k * size + way * 0.01 * size], dtype=torch.float64).to(dtype)
         for near in (step(step(x, -1), -1), step(x, -1), x, step(x, 1), step(step(x, 1), 1)):
-            try:
-                expected = discretise(near[:, None], levels)
-            except ValueError as error:
-                refused += 1
-                with pytest.raises(ValueError, match="expected one of the 8 levels") as mine:
-                    keyer.codes(near[:, None])
-                assert str(mine.value) == str(error)
+            off = abs(float(near.double()) - (low + k * size)) > 0.01 * size
+            refused += off
+            if off:
+                check_refused(keyer, near[:, None], r"acts: .* expected one of the 8 levels")
             else:
-                assert np.array_equal(keyer.codes(near[:, None]), expected)
+                check(near[:, None], levels, "raise")
     assert 0 < refused < 40
 
 
 @hypothesis.given(
     bits=st.lists(ANY, min_size=1, max_size=20),
     n=st.integers(1, 300),
-    span=st.tuples(st.floats(-1e30, 1e30, width=32), st.floats(1e-30, 1e30, width=32)),
+    span=st.tuples(st.floats(-1e30, 1e30), st.floats(1e-30, 1e30)),
     outside=st.sampled_from(["clip", "cell"]),
 )
 @hypothesis.settings(max_examples=200, deadline=None)
@@ -274,7 +285,7 @@ def test_any_64_bits_between_any_edges(edges, whole, outside, dtype):
 
 
 @pytest.mark.parametrize("d", [128, 129, 450, 5000])
-@pytest.mark.parametrize("n_bins", [1, 2, 14, 128, 129, 16384, 2**20 + 1])
+@pytest.mark.parametrize("n_bins", [1, 2, 14, 128, 129, 16384, 2**16 + 1])
 def test_many_units(d, n_bins):
     """About as many as fit a key, and sums that must be reduced; the greatest codes there are."""
     x = torch.from_numpy(oracle.repeated_rows(40, d, seed=d, scale=3.0))
@@ -286,14 +297,12 @@ def test_many_units(d, n_bins):
 
 @pytest.mark.parametrize("bits", range(1, 25))
 def test_no_bit_of_a_packed_row_is_lost(bits):
-    d = 128 // bits
-    x = torch.full((2, d), 2**bits - 2, dtype=torch.int32)
-    x[1, :] = torch.arange(d) % (2**bits - 1)
-    check(
-        x,
-        Uniform(2**bits - 1, (0, 2**bits - 1)) if bits < 24 else Uniform(2**24 - 3, (0, 2**24)),
-        "raise",
-    )
+    for d in {1, 5, 128 // bits} & set(range(128 // bits + 1)):
+        codes = np.full((2, d), 2**bits - 1)
+        codes[1] = np.arange(d) * 7 % 2**bits
+        step = 8 if bits <= 8 and d <= 16 else bits
+        keys = _device_keys._packed(torch.from_numpy(codes), bits, step)
+        assert np.array_equal(keys.numpy().view(np.uint64), oracle.keys(codes, 2**bits))
 
 
 @pytest.mark.parametrize("bins", [Uniform(30, (-9, 9)), Width(0.5), Edges([[-9.0, 0, 9]] * 70)])
@@ -387,22 +396,11 @@ def test_tables_of_keys_are_tables_of_activations(dtype, d, kind):
 def test_wrong_values_are_named_as_the_kernel_names_them(bins, outside, wrong, dtype):
     x = torch.zeros((5000, 3), dtype=dtype)
     x[4000:, 1] = wrong
-    if (
-        dtype == torch.float16
-        and wrong == 1.0000001
-        or dtype == torch.bfloat16
-        and wrong == 1.0000001
-    ):
+    if wrong == 1.0000001 and dtype.itemsize == 2:
         return  # rounded to the edge
-    with pytest.raises(ValueError, match=r"acts: ") as expected:
-        kernel(_core.keys, x, bins, outside)
-    if np.isnan(wrong):
-        assert str(expected.value).startswith("acts: NaN at row 4000, unit 1: every activation")
-    keyer = DeviceKeyer(bins, outside)
-    for method in (keyer.keys, keyer.codes):
-        with pytest.raises(ValueError, match=r"acts: ") as mine:
-            method(x)
-        assert str(mine.value) == str(expected.value)
+    text = r"acts: .* (lie outside|too large|expected one of)"
+    nan = r"acts: NaN at row 4000, unit 1: every activation must be a number"
+    check_refused(DeviceKeyer(bins, outside), x, nan if np.isnan(wrong) else text)
 
 
 @pytest.mark.parametrize(
@@ -414,12 +412,12 @@ def test_wrong_values_are_named_as_the_kernel_names_them(bins, outside, wrong, d
         (Width(1), torch.zeros(2, 3, 4), ValueError, r"acts: shape \(2, 3, 4\); expected \(n, d\)"),
         (Width(1), torch.zeros(0, 4), ValueError, r"acts: shape \(0, 4\); expected .*one row and"),
         (Width(1), torch.zeros(4, 0), ValueError, r"acts: shape \(4, 0\); expected .*one row and"),
-        (Width(1), torch.zeros(2, 2, device="meta"), ValueError, r"acts: a tensor on meta, .*dense"),
+        (Width(1), torch.zeros(2, 2, device="meta"), ValueError, r"acts: a tensor on meta, .*de"),
         (Width(1), torch.eye(2).to_sparse(), ValueError, r"acts: .*torch.sparse_coo; expected one"),
         (Width(1), torch.zeros(2, 2) * 1j, TypeError, r"acts: dtype complex64; expected floating"),
         (Integers(), torch.zeros(2, 2), TypeError, r"acts: dtype float32; Integers\(\) expects"),
         (Integers(), torch.zeros(2, 2).bfloat16(), TypeError, r"acts: dtype bfloat16; Integers"),
-        (Edges(np.eye(3)[:, ::-1].cumsum(1)), torch.zeros(2, 2), ValueError, r"edges: shape \(3, 3\); expec"),
+        (Edges(np.zeros((3, 3))), torch.zeros(2, 2), ValueError, r"edges: shape \(3, 3\); expec"),
     ],
     ids=lambda value: None,
 )  # fmt: skip
@@ -455,6 +453,7 @@ def test_bad_configuration(args, error, text):
         (Width(0.5), torch.float32, "cuda", "shift"),
         (Width(0.5), torch.float64, "cuda", "float64"),
         (Width(0.3), torch.float32, "cuda", "float64"),
+        (Width(2.0**1000), torch.float32, "cuda", "float64"),
         (Width(0.3), torch.float32, "mps", "host"),
         (Width(0.5), torch.int8, "mps", "host"),
         (Width(0.5), torch.uint64, "cuda", "host"),

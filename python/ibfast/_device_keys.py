@@ -241,6 +241,7 @@ def _method(binning: Binning, dtype: torch.dtype, device: str) -> _Method:
         isinstance(binning, Width)
         and _ORDERS[dtype] is np.float32
         and math.frexp(binning.width)[0] == 0.5
+        and binning.width < 2.0**900  # else quotients of float64 may be 0
     ):
         return "shift"
     if isinstance(binning, Width | Levels) and (device == "mps" or dtype == torch.uint64):
@@ -375,10 +376,11 @@ def _shifted(acts: Tensor, width: float) -> tuple[Tensor, Tensor, Tensor]:
     """The same for a power of two and at most 32 bits: mantissas, shifted by exponents."""
     bits = _bits32(acts)
     exponent, mantissa = (bits >> 23) & 0xFF, bits & 0x7FFFFF
-    nan = (exponent == 0xFF) & (mantissa != 0)
+    infinite = exponent == 0xFF
+    nan = infinite & (mantissa != 0)
     mantissa = mantissa | ((exponent > 0).to(torch.int64) << 23)
     mantissa = torch.where(bits < 0, -mantissa, mantissa)
-    shift = exponent.clamp(min=1) - 149 - math.frexp(width)[1]
+    shift = torch.where(infinite, 1 << 12, exponent.clamp(min=1)) - 149 - math.frexp(width)[1]
     codes = torch.where(
         shift < 0, mantissa >> (-shift).clamp(0, 63), mantissa << shift.clamp(0, 39)
     )
