@@ -301,7 +301,7 @@ def test_no_bit_of_a_packed_row_is_lost(bits):
         codes = np.full((2, d), 2**bits - 1)
         codes[1] = np.arange(d) * 7 % 2**bits
         step = 8 if bits <= 8 and d <= 16 else bits
-        keys = _device_keys._packed(torch.from_numpy(codes), bits, step)
+        keys = _device_keys._packed(torch.from_numpy(codes), step)
         assert np.array_equal(keys.numpy().view(np.uint64), oracle.keys(codes, 2**bits))
 
 
@@ -377,6 +377,9 @@ def test_tables_of_keys_are_tables_of_activations(dtype, d, kind):
         (Uniform(3, (-1, 1)), "raise", -np.inf),
         (Edges([-1, 0, 1]), "raise", 1.0000001),
         (Edges([-1, 0, 1]), "clip", np.nan),
+        (Edges([-1, -0.0]), "raise", 6e-8),
+        (Edges([0.0, np.inf]), "raise", -6e-8),
+        (Uniform(3, (-1, -0.0)), "raise", 6e-8),
         (Edges([[-1, 0, 1]] * 3), "raise", -2),
         (Edges([[-1, 0, 1]] * 3), "cell", np.nan),
         (Width(0.3), "raise", np.inf),

@@ -1,10 +1,8 @@
 """Keys of rows on the device that holds them: 16 bytes a row go to the host, not the activations.
 
-All is done in integers, which every device computes alike, flush-to-zero or not. Values become
-integers of the same order; where the kernel's codes rise was found among those beforehand, with the
-kernel itself. Two things need float64, which MPS lacks: `Levels`, which looks how far each value is
-from its level, and `Width`, but for powers of two and at most 32 bits of floating point. There the
-values go to the host.
+Nearly all is done in integers, which every device computes alike, flush-to-zero or not. Values
+become integers of the same order; where the kernel's codes rise among those is found beforehand,
+with the kernel itself.
 """
 
 from __future__ import annotations
@@ -73,6 +71,13 @@ class DeviceKeyer:
     TypeError, ValueError
         The binning depends on the data, or `outside` is unknown.
 
+    Notes
+    -----
+    Where codes rise is found once for each device and dtype: in milliseconds, for a million bins in
+    seconds. Two things need float64, which MPS lacks: `Levels`, to see how far a value is from its
+    level, and `Width`, but for powers of two and at most 32 bits of floating point. There, and for
+    uint64, the values go to the host; so do wrong ones, for the kernel to say what is wrong.
+
     Examples
     --------
     >>> import torch
@@ -116,9 +121,7 @@ class DeviceKeyer:
             As `ibfast.JointCounts.update`; or the tensor has no values.
         """
         base = _first_code(self._binning, self._outside)
-        return self._run(
-            acts, None, lambda codes: codes + base if base else codes, _core.discretise
-        )
+        return self._run(acts, None, lambda codes: codes + base, _core.discretise)
 
     def keys(self, acts: Tensor) -> Tensor:
         """The keys of `_core.keys`: what `JointCounts._update_keys` counts.
@@ -180,7 +183,7 @@ class DeviceKeyer:
                     wrong |= outside.any()
             if not wrong:
                 return out
-        view = view_acts(acts.cpu())  # it says what is wrong, too
+        view = view_acts(acts.cpu())
         compiled = compile_binning(self._binning, view, outside=self._outside)
         return torch.from_numpy(kernel(*view, compiled, 0).view(np.int64)).to(acts.device)
 
@@ -214,7 +217,7 @@ class DeviceKeyer:
         """Keys of codes of `bits` bits: packed where they fit, else hashed (fingerprint.hpp)."""
         d = codes.shape[1]
         if d * bits <= 128:
-            return _packed(codes, bits, 8 if bits <= 8 and d <= 16 else bits)
+            return _packed(codes, 8 if bits <= 8 and d <= 16 else bits)
         if bits == 64:
             digits = torch.stack([codes & 0x3FFFFF, codes >> 22, codes >> 43], dim=2)
             digits[:, :, 1:] &= 0x1FFFFF
@@ -232,7 +235,7 @@ class DeviceKeyer:
 
 
 def _method(binning: Binning, dtype: torch.dtype, device: str) -> _Method:
-    """How to find codes of a dtype on a kind of device; by "host" also what has none."""
+    """How to find codes of a dtype on a kind of device; "host" where there are none, too."""
     if dtype not in _ORDERS:
         return "host"
     if isinstance(binning, Integers):
@@ -389,7 +392,7 @@ def _shifted(acts: Tensor, width: float) -> tuple[Tensor, Tensor, Tensor]:
     return torch.where(far, (mantissa >> 63) ^ _MOST, codes), fits, nan
 
 
-def _packed(codes: Tensor, bits: int, step: int) -> Tensor:
+def _packed(codes: Tensor, step: int) -> Tensor:
     places = torch.arange(0, codes.shape[1] * step, step, device=codes.device)
     first = -(-64 // step)  # of the units that lie in the high word alone
     low = (codes[:, :first] << places[:first]).sum(1)
