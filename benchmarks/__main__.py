@@ -2,10 +2,8 @@
 
 import sys
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks import cases
+from benchmarks.tables import show
 from ibfast import _core
 
 
@@ -14,17 +12,8 @@ def main():
     unknown = set(groups) - set(cases.GROUPS)
     if unknown:
         sys.exit(f"unknown groups {sorted(unknown)}; expected some of {list(cases.GROUPS)}")
-    info = _core.info()
-    table = Table(title=f"ibfast {info['version']}, {info['simd']}, {info['threads']} threads")
-    for column in ("case", "ratio", "target", "met", "measured"):
-        table.add_column(column, overflow="fold")
-    for group in groups:
-        for r in cases.run(group):
-            sign = "<=" if r.at_most else ">="
-            print(f"{r.name}: {r.value:.3g} ({sign} {r.target:g}) {r.detail}", flush=True)
-            met = "yes" if r.met else "NO"
-            table.add_row(r.name, f"{r.value:.3g}", f"{sign} {r.target:g}", met, r.detail)
-    Console(width=140).print(table)
+    results = (r for group in groups for r in cases.run(group))
+    show(results, f"{_core.info()['threads']} threads")
 
 
 if __name__ == "__main__":

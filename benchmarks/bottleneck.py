@@ -5,12 +5,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 from scipy.optimize import brentq
 
 from benchmarks.cases import Result, _child, seconds
-from ibfast import _core, bottleneck
+from benchmarks.tables import show
+from ibfast import bottleneck
 from ibfast.bottleneck import critical_betas, ib_curve
 from ibfast.datasets import spherical_rule
 
@@ -161,17 +160,8 @@ def large():
 
 
 def main():
-    info = _core.info()
-    table = Table(title=f"ibfast {info['version']}, {info['simd']}, one thread")
-    for column in ("what", "value", "target", "met", "measured"):
-        table.add_column(column, overflow="fold")
-    for group in (closed_forms, random_problems, paper, against_embo, large):
-        for r in group():
-            sign = "<=" if r.at_most else ">="
-            print(f"{r.name}: {r.value:.3g} ({sign} {r.target:g}) {r.detail}", flush=True)
-            met = "yes" if r.met else "NO"
-            table.add_row(r.name, f"{r.value:.3g}", f"{sign} {r.target:g}", met, r.detail)
-    Console(width=140).print(table)
+    groups = (closed_forms, random_problems, paper, against_embo, large)
+    show((r for group in groups for r in group()), "one thread")
 
 
 if __name__ == "__main__":

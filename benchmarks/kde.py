@@ -6,11 +6,9 @@ import sys
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.cases import Result, _child, paired
-from ibfast import _core
+from benchmarks.tables import show
 from ibfast.estimators import KDE
 
 THREADS = 2
@@ -67,14 +65,7 @@ def main():
     if not ENVIRONMENT.items() <= os.environ.items():
         command = [sys.executable, "-m", "benchmarks.kde"]
         os.execve(sys.executable, command, {**os.environ, **ENVIRONMENT})
-    info = _core.info()
-    table = Table(title=f"ibfast {info['version']}, {info['simd']}, {THREADS} threads")
-    for column in ("case", "value", "target", "met", "measured"):
-        table.add_column(column, overflow="fold")
-    for r in cases():
-        target = f"{'<=' if r.at_most else '>='} {r.target:g}"
-        table.add_row(r.name, f"{r.value:.3g}", target, "yes" if r.met else "NO", r.detail)
-    Console(width=120).print(table)
+    show(cases(), f"{THREADS} threads")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 import itertools
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.cases import Result, paired, seconds
+from benchmarks.tables import show
 from ibfast.datasets import spherical_rule
 from ibfast.gradients import gradient_statistics
 from ibfast.models import MLP
@@ -80,14 +79,7 @@ def results(rounds=15):
 
 
 def main():
-    table = Table(title=f"{torch.get_num_threads()} threads of torch, least of several rounds")
-    for column in ("case", "value", "target", "met", "measured"):
-        table.add_column(column, overflow="fold")
-    for r in results():
-        sign = "<=" if r.at_most else ">="
-        met = "yes" if r.met else "NO"
-        table.add_row(r.name, f"{r.value:.3g}", f"{sign} {r.target:g}", met, r.detail)
-    Console(width=120).print(table)
+    show(results(), f"{torch.get_num_threads()} threads of torch, least of several rounds")
 
 
 if __name__ == "__main__":

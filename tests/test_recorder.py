@@ -1,6 +1,7 @@
 """The recorder against `layer_information` on activations that plain hooks have caught."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -24,9 +25,12 @@ def data(n=N, features=6, seed=0):
     return x, (x[:, 0] + 0.3 * x[:, 1] > 0).long()
 
 
-def mlp(*, final=nn.Softmax(1), hidden=nn.Tanh, seed=0):
+def mlp(*, final=None, hidden=nn.Tanh, seed=0):
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(6, 3), hidden(), nn.Linear(3, 2), hidden(), nn.Linear(2, 2), final)
+    final = final or nn.Softmax(1)
+    return nn.Sequential(
+        nn.Linear(6, 3), hidden(), nn.Linear(3, 2), hidden(), nn.Linear(2, 2), final
+    )
 
 
 def batches(x, y, size):
@@ -92,7 +96,7 @@ def test_no_number_depends_on_the_split_into_batches(cuts, dims):
     options = {"layers": "1", "bins": 5, "dims": dims, "exhaustive": True}
     whole = Recorder(model, **options).measure((x, y), epoch=0)
     places = [0, *sorted(set(cuts)), N]
-    parts = [(x[a:b], y[a:b]) for a, b in zip(places, places[1:], strict=False) if a < b]
+    parts = [(x[a:b], y[a:b]) for a, b in itertools.pairwise(places) if a < b]
     assert Recorder(model, **options).measure(parts, epoch=0) == whole
 
 
@@ -324,7 +328,10 @@ def test_positions_have_labels_of_their_own():
     batch = Batch(x, {"position": of_positions, "sample": of_samples})
     layer = recorder.measure([batch], epoch=0).layers["data"]["0"]
     acts = x.tanh().flatten(0, 1)
-    for name, y in (("position", of_positions.ravel()), ("sample", of_samples.repeat_interleave(4))):
+    for name, y in (
+        ("position", of_positions.ravel()),
+        ("sample", of_samples.repeat_interleave(4)),
+    ):
         expected = ibfast.layer_information(acts, y, bins=4, range=(-1, 1))
         assert layer[f"i_ty/{name}"] == expected.i_ty
     assert layer["i_ty/position"] == pytest.approx(1, abs=0.01)
@@ -334,10 +341,10 @@ def test_splits_and_label_sets_are_dimensions():
     model, (x, y) = mlp(), data()
     other = (x[:, 2] > 0).long()
     both = [Batch(x, {"y": y, "other": other})]
+    few = [Batch(x[:90], {"y": y[:90], "other": other[:90]})]
     recorder = Recorder(model, bins=5, when="every")
     for epoch in (0, 5):
-        recorder.measure({"train": both, "test": [Batch(x[:90], {"y": y[:90], "other": other[:90]})]},
-                         epoch=epoch)  # fmt: skip
+        recorder.measure({"train": both, "test": few}, epoch=epoch)
     plane = recorder.plane()
     assert plane.i_ty.dims == ("seed", "epoch", "layer", "split", "labels")
     assert plane.i_xt.dims == ("seed", "epoch", "layer", "split")
@@ -507,7 +514,9 @@ def test_measuring_leaves_the_model_and_the_training_as_they_are():
     state = torch.get_rng_state()
     Recorder(model, bins=6).measure(loader, epoch=0)
     assert [m.training for m in model] == [True, True, False, True, True]
-    assert all(torch.equal(a, b) for a, b in zip(before.values(), model.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(before.values(), model.state_dict().values(), strict=True)
+    )
     assert torch.equal(model[0].weight.grad, gradient)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.is_grad_enabled()
@@ -624,7 +633,10 @@ def test_what_was_not_measured_is_nan():
     recorder = Recorder(model, bins=6, when="every")
     recorder.measure({"train": [(x, y)]}, epoch=0)
     recorder.measure({"train": [(x, y)], "test": [(x[:50], y[:50])]}, epoch=1)
+    recorder.measure([Batch(x, {"y": y, "z": 1 - y})], epoch=1, split="train")
     plane = recorder.plane()
+    assert np.isnan(plane.i_ty.sel(split="test", labels="z")).all()
+    assert (plane.i_ty.sel(split="train", epoch=1).diff("labels") == 0).all()
     assert np.isnan(plane.i_xt.sel(split="test", epoch=0)).all()
     assert np.isfinite(plane.i_xt.sel(epoch=1)).all()
     assert plane.n.dtype == plane.saturated.dtype == np.float64
@@ -710,3 +722,18 @@ def test_scalars_are_named_by_split_and_layer():
     scalars = measured.scalars("info")
     assert scalars["info/test/1/i_ty"] == measured.layers["test"]["1"]["i_ty"]
     assert all(isinstance(value, float) for value in scalars.values())
+
+
+@pytest.mark.parametrize("dims", ["joint", "per_unit", 2])
+@pytest.mark.parametrize("bins", [7, Width(0.3), Uniform(5, (-0.5, 0.5)), [-0.5, 0.0, 0.25]])
+def test_tensors_elsewhere_have_the_same_cells(monkeypatch, dims, bins):
+    """The path of other devices, on tensors of this one."""
+    model, (x, y) = mlp(hidden=nn.ReLU), data()
+    for dtype in (torch.float32, torch.bfloat16):
+        model, x = model.to(dtype), x.to(dtype)
+        options = {"bins": bins, "dims": dims, "exhaustive": True}
+        here = Recorder(model, "*", **options).measure(batches(x, y, 70), epoch=0)
+        with monkeypatch.context() as patch:
+            patch.setattr("ibfast.recorder._cells._in_main_memory", lambda values: False)
+            there = Recorder(model, "*", **options).measure(batches(x, y, 70), epoch=0)
+        assert there == here

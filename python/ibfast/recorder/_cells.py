@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ibfast import _core
 from ibfast._arrays import check_count, view_acts
+from ibfast._device_keys import DeviceKeyer
 from ibfast.binning import Edges, Integers, Uniform, Width, from_dict, to_dict
 from ibfast.binning._cells import as_binning, compile_binning
 from ibfast.binning._kinds import Binning, Range
@@ -103,17 +104,17 @@ class Cells:
     ) -> None:
         self.dims = dims
         self.note = ""
-        self.binning: Binning | None = None
+        self._binning: Binning | None = None
         self._n_bins = 0
         self._seed = seed
         self._threads = threads
         self._exponent: int | None = None  # of the largest activation, for a projection
-        self._keyer: Any = None
+        self._keyer: DeviceKeyer | None = None
         self._signs: dict[tuple[int, torch.device], Tensor] = {}
         if not isinstance(bins, int):
-            self.binning = bins
+            self._binning = bins
         elif bounds is not None and not self._projects:
-            self.binning = Uniform(bins, bounds)
+            self._binning = Uniform(bins, bounds)
             self.note = "range of the activation function"
         else:
             self._n_bins = bins
@@ -125,12 +126,17 @@ class Cells:
     @property
     def ready(self) -> bool:
         """Whether nothing is left that would depend on the data."""
-        return self.binning is not None and not (self._projects and self._exponent is None)
+        return self._binning is not None and not (self._projects and self._exponent is None)
+
+    @property
+    def binning(self) -> Binning:
+        """The bins of each unit, or of each dimension of the projection; once it is ready."""
+        return self._binning  # type: ignore[return-value]
 
     def observe(self, values: Tensor) -> Extent:
         """Look at a batch (n, d), for `settle`."""
         if self._exponent is not None:
-            values, _ = self._project(values)
+            values, _ = self._project(values, self._exponent)
         low, high = (v.item() for v in torch.aminmax(values))
         if math.isnan(low):
             raise _not_a_number(values)
@@ -144,12 +150,12 @@ class Cells:
         low, high = min(e.low for e in extents), max(e.high for e in extents)
         if self._projects and self._exponent is None:
             self._exponent = math.frexp(max(abs(low), abs(high)) or 1.0)[1]
-        elif self.binning is None and extents[0].whole:
-            self.binning = Integers()
+        elif self._binning is None and extents[0].whole:
+            self._binning = Integers()
             self.note = "integers are their own cells"
-        elif self.binning is None:
+        elif self._binning is None:
             width = (high - low or max(abs(low), abs(high)) or 1.0) / self._n_bins
-            self.binning = Width(2.0 ** round(math.log2(width)))
+            self._binning = Width(2.0 ** round(math.log2(width)))
             self.note = (
                 f"width chosen for about {self._n_bins} bins between {low:.4g} and {high:.4g}, the "
                 f"extent of {sum(e.rows for e in extents)} rows {when}"
@@ -157,7 +163,7 @@ class Cells:
 
     def samples(self, values: Tensor) -> Tensor:
         """What an estimator of values, not of cells, is given: projected where cells are."""
-        return self._project(values)[0] if self._projects else values
+        return values if self._exponent is None else self._project(values, self._exponent)[0]
 
     def keys(self, values: Tensor) -> Keys:
         """The keys of a batch (n, d).
@@ -167,27 +173,23 @@ class Cells:
         TypeError, ValueError
             NaN; or the dtype does not fit the bins.
         """
-        assert self.binning is not None
-        binning, outside = self.binning, 0
-        units = values.shape[1]
-        if self._projects:
-            values, outside = self._project(values)
-        else:
-            outside = _outside(values, binning)
+        binning, units, outside = self.binning, values.shape[1], 0
+        if self._exponent is not None:
+            values, outside = self._project(values, self._exponent)
         rows, dims = values.shape
         per_unit = self.dims == "per_unit"
-        if values.device.type == "cpu":
+        if _in_main_memory(values):
             view = view_acts(values)
             compiled = compile_binning(binning, view, outside="cell")
             compute = _core.discretise if per_unit else _core.keys
             out: Any = compute(view.array, view.bfloat16, compiled, self._threads)
         else:
             if self._keyer is None:
-                from ibfast._device_keys import DeviceKeyer
-
                 self._keyer = DeviceKeyer(binning, "cell")
             tensor = self._keyer.codes(values) if per_unit else self._keyer.keys(values)
             out = tensor.cpu().numpy()
+        if self._exponent is None:
+            outside = _outside(values, binning)
         if per_unit:
             codes = np.ascontiguousarray(out).view(np.uint64).ravel()
             out = np.stack([np.tile(np.arange(dims, dtype=np.uint64), rows), codes], axis=1)
@@ -200,33 +202,31 @@ class Cells:
             dims if per_unit else 1,
         )
 
-    def _project(self, values: Tensor) -> tuple[Tensor, int]:
+    def _project(self, values: Tensor, exponent: int) -> tuple[Tensor, int]:
         """Random signed sums (Achlioptas 2003), exact: the same for a row in any batch."""
         if values.device.type == "mps":
             values = values.cpu()  # there is no float64
-        assert self._exponent is not None
-        assert isinstance(self.dims, int)
-        units = values.shape[1]
+        units, dims = values.shape[1], int(self.dims)
         if units > _MOST_PROJECTED:
             raise ValueError(f"dims: {units} units; expected at most {_MOST_PROJECTED} to project")
         place = units, values.device
         if place not in self._signs:
-            rng = np.random.default_rng([self._seed, units, self.dims])
-            signs = rng.integers(0, 2, (units, self.dims)) * 2.0 - 1.0
+            rng = np.random.default_rng([self._seed, units, dims])
+            signs = rng.integers(0, 2, (units, dims)) * 2.0 - 1.0
             self._signs = {place: torch.as_tensor(signs, device=values.device)}
         # Whole numbers below 2^53 at each step, so that no order of summation matters.
         whole = values.to(torch.float64, copy=True)
-        whole.mul_(2.0 ** (_RESOLUTION - self._exponent)).round_()
+        whole.mul_(2.0 ** (_RESOLUTION - exponent)).round_()
         if torch.isnan(whole).any():
             raise _not_a_number(whole)
         outside = int((whole.abs() > _LARGEST).sum())
         sums = whole.clamp_(-_LARGEST, _LARGEST) @ self._signs[place]
-        return sums.mul_(2.0 ** (self._exponent - _RESOLUTION) / math.sqrt(units)), outside
+        return sums.mul_(2.0 ** (exponent - _RESOLUTION) / math.sqrt(units)), outside
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, as plain data."""
         return {
-            "binning": None if self.binning is None else to_dict(self.binning),
+            "binning": None if self._binning is None else to_dict(self._binning),
             "exponent": self._exponent,
             "dims": self.dims,
             "seed": self._seed,
@@ -236,32 +236,30 @@ class Cells:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         binning = state["binning"]
-        self.binning = None if binning is None else from_dict(binning)
+        self._binning = None if binning is None else from_dict(binning)
         self._exponent, self.dims = state["exponent"], state["dims"]
         self._seed, self.note = state["seed"], state["note"]
         self._keyer = None
 
     def describe(self) -> str:
         """The bins in words."""
-        return "not chosen" if self.binning is None else _describe(self.binning)
+        text = repr(self.binning)
+        return text if len(text) < 100 else json.dumps(to_dict(self.binning))
+
+
+def _in_main_memory(values: Tensor) -> bool:
+    return values.device.type == "cpu"
 
 
 def _not_a_number(values: Tensor) -> ValueError:
     row, unit = (int(i) for i in torch.argwhere(torch.isnan(values))[0])
-    return ValueError(
-        f"acts: NaN at row {row}, unit {unit}: every activation must be a number"
-    )
+    return ValueError(f"acts: NaN at row {row}, unit {unit}: every activation must be a number")
 
 
 def _kind_of(dtype: torch.dtype) -> str:
     if dtype.is_floating_point:
         return "f"
     return "b" if dtype == torch.bool else "i" if dtype.is_signed else "u"
-
-
-def _describe(binning: Binning) -> str:
-    text = repr(binning)
-    return text if len(text) < 100 else json.dumps(to_dict(binning))
 
 
 def _outside(values: Tensor, binning: Binning) -> int:

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ibfast._arrays import Acts, as_finite, as_values, view_classes, view_labels, view_weights
+from ibfast._arrays import (
+    Acts,
+    as_distributions,
+    as_finite,
+    as_values,
+    view_classes,
+    view_weights,
+)
 from ibfast._resampling import draw_seed, joint_of, shuffled_information, summaries
 from ibfast.binning._kinds import Binning
 from ibfast.counts import JointCounts
@@ -65,9 +72,11 @@ def read_targets(
         There are none, or they are of different lengths or no labels.
     """
     sets = dict(labels) if isinstance(labels, Mapping) else {"y": labels}
-    if not sets or any(one is None for one in sets.values()):
-        raise ValueError(f"labels: {labels!r}; expected the labels of each batch")
-    for name in sets:
+    if not sets:
+        raise ValueError("labels: an empty mapping; expected the labels of each batch")
+    for name, one in sets.items():
+        if one is None:
+            raise ValueError(f"labels: None for {name!r}; expected the labels of each batch")
         if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(f"labels: label set {name!r}; expected names without '/'")
     arrays = {name: as_values("labels", _on_host(one)) for name, one in sets.items()}
@@ -84,8 +93,7 @@ def read_targets(
     for name, array in arrays.items():
         own = class_weights.get(name, class_weights.get(None))
         if array.dtype.kind == "f" and array.ndim == 2:
-            soft = view_labels(array, acts).soft
-            assert soft is not None
+            soft = as_distributions("labels", array, array.dtype.itemsize)
             arrays[name], each[name] = _reweigh_soft(soft, p, own)
         else:
             flat = Acts(np.zeros((array.size, 1)), False)
@@ -142,7 +150,7 @@ class LayerCounts:
     def add(
         self, keys: Keys, positions: int, targets: Targets, sample: dict[str, Any] | None = None
     ) -> None:
-        """Count a batch; what went wrong is an error, after which a part may have been counted."""
+        """Count a batch; after an error a part of it may have been counted."""
         rows = targets.n * positions
         if keys.keys.shape[0] != rows * keys.repeats:
             raise ValueError(
@@ -164,24 +172,10 @@ class LayerCounts:
                 f"{'' if self.inputs else 'no '}inputs, as in the first batch"
             )
         for name, labels in targets.labels.items():
-            self._table(self.tables, name, labels)._update_keys(
-                keys.keys,
-                _of_keys(labels, labels, positions, keys.repeats),
-                _of_keys(targets.weights[name], labels, positions, keys.repeats),
-                units=keys.units,
-                kind=keys.kind,
-            )
+            self._count(self.tables, name, labels, name, keys, positions, targets)
         if targets.inputs is not None:
             first = next(iter(targets.labels))
-            self._table(self.inputs, "inputs", targets.inputs)._update_keys(
-                keys.keys,
-                np.repeat(targets.inputs, positions * keys.repeats),
-                _of_keys(
-                    targets.weights[first], targets.labels[first], positions, keys.repeats
-                ),
-                units=keys.units,
-                kind=keys.kind,
-            )
+            self._count(self.inputs, "inputs", targets.inputs, first, keys, positions, targets)
         self.units = keys.units
         self.outside += keys.outside
         self.values += keys.values
@@ -191,16 +185,33 @@ class LayerCounts:
             if targets.inputs is not None:
                 columns["inputs"] = targets.inputs
             for name, column in columns.items():
-                of_rows = _of_keys(column, column, positions, 1)
-                assert of_rows is not None
-                sample[name] = of_rows[chosen]
+                sample[name] = _of_keys(column, column, positions, 1)[chosen]
             self.sample.add(sample)
 
-    def _table(self, tables: dict[str, JointCounts], name: str, labels: NDArray[Any]) -> JointCounts:
+    def _count(
+        self,
+        tables: dict[str, JointCounts],
+        name: str,
+        labels: NDArray[Any],
+        label_set: str,
+        keys: Keys,
+        positions: int,
+        targets: Targets,
+    ) -> None:
+        """Count labels in the table of their name, with the weights of a label set."""
         if name not in tables:
             classes = labels.shape[1] if labels.dtype.kind == "f" else _MOST_CLASSES
             tables[name] = JointCounts(self._binning, classes, outside="cell")
-        return tables[name]
+        weights = targets.weights[label_set]
+        if weights is not None:
+            weights = _of_keys(weights, targets.labels[label_set], positions, keys.repeats)
+        tables[name]._update_keys(
+            keys.keys,
+            _of_keys(labels, labels, positions, keys.repeats),
+            weights,
+            units=keys.units,
+            kind=keys.kind,
+        )
 
     def merge(self, other: LayerCounts) -> None:
         """Add what was counted elsewhere, as if it had been counted here."""
@@ -231,7 +242,7 @@ class LayerCounts:
         return _mean([_information(*unit) for unit in zip(tables, own, strict=True)])
 
     def null(self, labels: str, shuffles: int, entropy: Sequence[int]) -> float | None:
-        """Mean of I(T;Y) in bits where labels are shuffled; None for weights, soft labels, units."""
+        """Mean I(T;Y) in bits where labels are shuffled; None for weights, soft labels, units."""
         table = self.tables[labels]
         if self._per_unit or table.weighted or not shuffles or table.n < 2:
             return None
@@ -243,11 +254,9 @@ class LayerCounts:
 
 
 def _of_keys(
-    column: NDArray[Any] | None, labels: NDArray[Any], positions: int, repeats: int
-) -> NDArray[Any] | None:
+    column: NDArray[Any], labels: NDArray[Any], positions: int, repeats: int
+) -> NDArray[Any]:
     """A column of the samples, for each key: at each position, of each unit."""
-    if column is None:
-        return None
     if labels.dtype.kind != "f" and column.ndim == 2:  # labels of the positions
         if column.shape[1] != positions:
             raise ValueError(
@@ -269,7 +278,7 @@ def _information(table: JointCounts, inputs: JointCounts | None) -> LayerInforma
 
 def _mean(layers: Sequence[LayerInformation]) -> LayerInformation:
     """Means over units of which each has cells of its own; `saturated` where most of them are."""
-    means = {
+    means: dict[str, Any] = {
         name: float(np.mean([getattr(layer, name) for layer in layers]))
         for name in ("i_xt", "i_ty", "h_t", "h_t_given_x", "h_y", "n_cells", "n_singletons")
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from torch import nn
 
@@ -19,15 +19,16 @@ _RESHAPING = (nn.Dropout, nn.Flatten, nn.Identity, nn.Unflatten)
 _NORMALISING = (nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)
 
 
-def unwrap(model: nn.Module) -> nn.Module:
+def unwrap(module: nn.Module) -> nn.Module:
     """The module inside DataParallel, DistributedDataParallel and torch.compile."""
+    model: Any = module
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
         elif hasattr(model, "_orig_mod"):
             model = model._orig_mod
         else:
-            return model
+            return cast(nn.Module, model)
 
 
 def choose(model: nn.Module, layers: Layers) -> dict[str, nn.Module]:
@@ -144,9 +145,7 @@ def option_of(option: Any, layer: str, default: Any) -> Any:
     return default
 
 
-def check_option(
-    name: str, option: Any, layers: Iterable[str], check: Callable[[Any], Any]
-) -> Any:
+def check_option(name: str, option: Any, layers: Iterable[str], check: Callable[[Any], Any]) -> Any:
     """The option with each of its values checked.
 
     Raises

@@ -72,7 +72,6 @@ class Layout:
 
     def counts_of(self, cells: Cells) -> LayerCounts:
         """Empty counts for a layer of these cells."""
-        assert cells.binning is not None
         return LayerCounts(
             cells.binning,
             per_unit=cells.dims == "per_unit",

@@ -73,7 +73,9 @@ def pool_output(output: Any, module: nn.Module, pool: Pool, channels: int | str)
         first = isinstance(module, _CHANNELS_FIRST) or values.ndim > 3
         channel = 1 if first else -1
     if not (-values.ndim < channel < values.ndim and channel != 0):
-        raise ValueError(f"channels: {channel}; there is no such dimension in {tuple(values.shape)}")
+        raise ValueError(
+            f"channels: {channel}; there is no such dimension in {tuple(values.shape)}"
+        )
     values = values.movedim(channel, -1).flatten(1, -2)  # (n, positions, d)
     if pool == "spatial":
         return Rows(values.flatten(0, 1), values.shape[1])

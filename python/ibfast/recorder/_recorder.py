@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -323,31 +323,30 @@ class Recorder:
         RuntimeError
             torch.distributed is not in use.
         ValueError
-            Nothing was measured yet; or ranks have other epochs, bins, labels or numbers of units.
+            Nothing was measured since the last time; or ranks have other epochs, bins, labels or
+            numbers of units.
         """
-        mine = {
-            "epoch": self._latest_epoch,
-            "bins": {name: cells.state() for name, cells in self._layout.cells.items()},
-            "counts": self._latest,
-        }
-        parts = distributed.gather(mine, group)
-        epochs = [part["epoch"] for part in parts]
+        bins = {name: cells.state() for name, cells in self._layout.cells.items()}
+        parts = distributed.gather(_Part(self._latest_epoch, bins, self._latest), group)
+        epochs = [part.epoch for part in parts]
         if len(set(epochs)) > 1 or epochs[0] < 0:
             raise ValueError(
                 f"reduce: epochs {epochs} were measured last on the ranks; expected one epoch"
             )
         merged: dict[str, dict[str, LayerCounts]] = {}
         for rank, part in enumerate(parts):
-            for split, layers in part["counts"].items():
+            for split, layers in part.counts.items():
                 for name, counts in layers.items():
-                    self._check_same_bins(name, part["bins"][name], parts, rank)
+                    _check_same_bins(name, parts, rank)
                     known = merged.setdefault(split, {})
                     with errors_name(f"layer {name!r}, rank {rank}"):
                         if name in known:
                             known[name].merge(counts)
                         else:
                             known[name] = counts
-        return self._record(epochs[0], merged)
+        measured = self._record(epochs[0], merged)
+        self._latest, self._latest_epoch = {}, -1  # lest they be counted twice
+        return measured
 
     def plane(self) -> xr.Dataset:
         """All measurements.
@@ -381,8 +380,7 @@ class Recorder:
                 "pool": [p if isinstance(p, str) else repr(p) for p in pools.values()],
                 "dims": [str(cells[name].dims) for name in self._order],
                 "diagnostics": [
-                    diagnose(name, pools[name], cells[name], self._records)
-                    for name in self._order
+                    diagnose(name, pools[name], cells[name], self._records) for name in self._order
                 ],
             },
             attrs={
@@ -540,7 +538,7 @@ class Recorder:
             self._records.setdefault(split, {})[epoch] = found[split]
             self._order += [name for name in layers if name not in self._order]
         self._warn(found)
-        return Measurement(epoch, found)
+        return Measurement.of(epoch, found)
 
     def _warn(self, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
         pinned = {n for of in found.values() for n, values in of.items() if values["saturated"]}
@@ -558,17 +556,23 @@ class Recorder:
     def _sample_seed(self) -> int:
         return self._layout.seed * 1024 + distributed.rank()
 
-    @staticmethod
-    def _check_same_bins(
-        name: str, bins: Any, parts: list[dict[str, Any]], rank: int
-    ) -> None:
-        first = next(part["bins"][name] for part in parts if name in part["bins"])
-        if any(first[key] != bins[key] for key in ("binning", "exponent", "dims", "seed")):
-            raise ValueError(
-                f"layer {name!r}: bins {bins['binning']} on rank {rank}; expected "
-                f"{first['binning']}, as on the first: give bins, or call calibrate() on all "
-                "ranks before the first measurement"
-            )
+
+class _Part(NamedTuple):
+    """What a rank has measured last."""
+
+    epoch: int
+    bins: dict[str, dict[str, Any]]
+    counts: dict[str, dict[str, LayerCounts]]
+
+
+def _check_same_bins(layer: str, parts: list[_Part], rank: int) -> None:
+    own, first = parts[rank].bins[layer], next(p.bins[layer] for p in parts if layer in p.bins)
+    if any(own[key] != first[key] for key in ("binning", "exponent", "dims", "seed")):
+        raise ValueError(
+            f"layer {layer!r}: bins {own['binning']} on rank {rank}; expected {first['binning']}, "
+            "as on the first: give bins, or call calibrate() on all ranks before the first "
+            "measurement"
+        )
 
 
 Heard = Callable[..., None]
@@ -588,7 +592,7 @@ def _check_estimators(estimators: Mapping[str, Estimator]) -> dict[str, Estimato
     for name, estimator in estimators.items():
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"estimators: {name!r}; expected names such as 'kde'")
-        if not isinstance(estimator, Estimator):
+        if isinstance(estimator, type) or not isinstance(estimator, Estimator):
             raise TypeError(
                 f"estimators: {name!r} is a {type(estimator).__name__}; expected one of "
                 "ibfast.estimators"

@@ -41,6 +41,22 @@ class Measurement:
     epoch: int
     layers: Mapping[str, Mapping[str, Mapping[str, float]]]
 
+    @classmethod
+    def of(
+        cls, epoch: int, records: Mapping[str, Mapping[str, Mapping[str, float]]]
+    ) -> Measurement:
+        """From records, whose names have the label set even where there is one."""
+
+        def short(values: Mapping[str, float]) -> dict[str, float]:
+            several = len({name.partition("/")[2] for name in values}) > 2
+            return {n if several else n.partition("/")[0]: value for n, value in values.items()}
+
+        layers = {
+            split: {layer: short(values) for layer, values in of_split.items()}
+            for split, of_split in records.items()
+        }
+        return cls(epoch, layers)
+
     def scalars(self, prefix: str = "ib") -> dict[str, float]:
         """All numbers by one name each, for loggers: ``prefix/split/layer/quantity``."""
         return {
@@ -57,19 +73,17 @@ def measure_counts(
     shuffles: int,
     entropy: Sequence[int],
 ) -> dict[str, float]:
-    """The numbers of one layer, from its counts and from the sample of its rows."""
+    """The numbers of one layer; those that depend on labels have their set's name, ``i_ty/y``."""
     values: dict[str, float] = {}
-    several = len(counts.tables) > 1
-    for number, labels in enumerate(counts.tables):
+    for labels in counts.tables:
         layer = counts.information(labels)
-        if number == 0:
+        if not values:
             values |= {name: float(getattr(layer, name)) for name in _FIELDS}
-        suffix = f"/{labels}" if several else ""
-        values[f"i_ty{suffix}"] = float(layer.i_ty)
-        values[f"h_y{suffix}"] = float(layer.h_y)
+        values[f"i_ty/{labels}"] = float(layer.i_ty)
+        values[f"h_y/{labels}"] = float(layer.h_y)
         null = counts.null(labels, shuffles, entropy)
         if null is not None:
-            values[f"i_ty_null{suffix}"] = null
+            values[f"i_ty_null/{labels}"] = null
     values["units"] = float(counts.units or 0)
     values["outside_share"] = counts.outside / counts.values
     if counts.sample is not None:
@@ -81,10 +95,11 @@ def measure_counts(
             for labels in counts.tables:
                 rng = check_rng([*entropy])
                 found = estimator.i_ty(acts, columns[f"labels {labels}"], rng=rng)
-                values[f"i_ty_{name}" + (f"/{labels}" if several else "")] = found.value
+                values[f"i_ty_{name}/{labels}"] = found.value
     return values
 
 
+# name: (long name, units), beside those of `ibfast.plane` and of estimators
 _DESCRIBED = {
     "h_t_given_x": ("H(T|X)", "bits"),
     "h_y": ("H(Y)", "bits"),
@@ -108,7 +123,7 @@ def dataset(
     layer_attrs: Mapping[str, Sequence[str]],
     attrs: Mapping[str, Any],
 ) -> xr.Dataset:
-    """Put records together; a dimension ``split`` or ``labels`` comes last, where there are several.
+    """Put records together; dimensions ``split`` and ``labels`` come last, where there are several.
 
     What was not measured is NaN; then counts are floating point.
     """
@@ -126,37 +141,26 @@ def dataset(
         for name, value in values.items()
     ]
     label_sets = list(dict.fromkeys(labels for *_, labels, _ in entries if labels))
-    places = [
-        {split: i for i, split in enumerate(splits)},
-        {epoch: i for i, epoch in enumerate(epochs)},
-        {layer: i for i, layer in enumerate(layers)},
-    ]
     by_set = {name for *_, name, labels, _ in entries if labels}
-    arrays = {
-        name: np.full(
-            (1, len(epochs), len(layers), len(splits), len(label_sets) if name in by_set else 1),
-            np.nan,
-        )
-        for name in dict.fromkeys(name for *_, name, _, _ in entries)
-    }
+    at_epoch, at_layer = ({v: i for i, v in enumerate(values)} for values in (epochs, layers))
+    shape = 1, len(epochs), len(layers), len(splits), len(label_sets)
+    arrays = {name: np.full(shape, np.nan) for name in dict.fromkeys(e[3] for e in entries)}
     for split, epoch, layer, name, labels, value in entries:
-        at = places[1][epoch], places[2][layer], places[0][split]
-        arrays[name][(0, *at, label_sets.index(labels) if labels else 0)] = value
+        of_labels = label_sets.index(labels) if labels else 0
+        place = 0, at_epoch[epoch], at_layer[layer], splits.index(split), of_labels
+        arrays[name][place] = value
+    known = {**LAYER_VARIABLES, **_DESCRIBED}
     variables = {}
     for name, array in arrays.items():
-        kind, _, estimator = name.partition("_")[2].partition("_")
-        long_name, units = {**LAYER_VARIABLES, **_DESCRIBED}.get(
-            name, (f"{'I(X;T)' if kind == 'xt' else 'I(T;Y)'}, {estimator}", "bits")
-        )
-        dims = ["seed", "epoch", "layer"]
-        if len(splits) > 1:
-            dims.append("split")
-        else:
-            array = array[:, :, :, 0]
-        if name in by_set:
-            dims.append("labels")
-        else:
-            array = array[..., 0]
+        dims = ["seed", "epoch", "layer", "split", "labels"]
+        if name not in by_set or len(label_sets) == 1:
+            array, dims = array[..., 0], dims[:4]
+        if len(splits) == 1:
+            array, dims = array[:, :, :, 0], [dim for dim in dims if dim != "split"]
+        if name in known:
+            long_name, units = known[name]
+        else:  # i_xt_ or i_ty_ and the name of an estimator
+            long_name, units = f"{known[name[:4]][0]}, {name[5:]}", "bits"
         variables[name] = (dims, _narrow(name, array), {"long_name": long_name, "units": units})
     coords = coordinates([seed], epochs, layers)
     coords["layer"][2].update({name: list(values) for name, values in layer_attrs.items()})
@@ -164,7 +168,7 @@ def dataset(
     if len(splits) > 1:
         names = np.array(splits, dtype=object)
         coords["split"] = ("split", names, {"long_name": "which data were measured"})
-    if label_sets:
+    if len(label_sets) > 1:
         names = np.array(label_sets, dtype=object)
         coords["labels"] = ("labels", names, {"long_name": "which labels Y are"})
     samples = int(np.nanmax(arrays["n"]))
@@ -221,7 +225,9 @@ def diagnose(name: str, pool: Any, cells: Cells, records: Records) -> str:
             "function of it"
         )
     if cells.dims == "per_unit":
-        said.append("mean over the units of what each holds alone; nothing of what they hold jointly")
+        said.append(
+            "mean over the units of what each holds alone; nothing of what they hold jointly"
+        )
     if pool in ("mean", "max"):
         said.append(f"{pool} over positions: less than the layer holds, for it is a function of it")
     return "; ".join(said)

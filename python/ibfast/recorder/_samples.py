@@ -54,5 +54,7 @@ class Reservoir:
 def as_numpy(values: Tensor) -> NDArray[Any]:
     """A copy in main memory, in float64 where it is float64, else in float32."""
     wide = values.detach().to("cpu")
-    array: NDArray[Any] = wide.double().numpy() if wide.dtype.itemsize == 8 else wide.float().numpy()
+    array: NDArray[Any] = (
+        wide.double().numpy() if wide.dtype.itemsize == 8 else wide.float().numpy()
+    )
     return array.copy() if array.base is not None else array
