@@ -69,6 +69,10 @@ class Keyer {
                 binning_.wide() ? view_.d * kDigits
                                 : (view_.d + kLaneBits / bits_ - 1) / (kLaneBits / bits_) + kLanes;
             coefficients_ = hash_coefficients(lanes / kLanes + 1);
+            if (binning_.kind == Kind::width)
+                for (std::size_t h = 0; h < kHashes; ++h)
+                    for (std::size_t lane = 0; lane < view_.d * kDigits; lane += kDigits)
+                        lowest_.push_back(*factors(lane, h));
         }
     }
 
@@ -78,9 +82,16 @@ class Keyer {
     // Keys of rows [from, to). Throws what is wrong with the values.
     void keys(std::size_t from, std::size_t to, Key* out) const {
         bool invalid = false;
-        if (binning_.wide())
+        if (binning_.wide()) {
+            if (!lowest_.empty()) {
+                const std::size_t done = fits_float(view_.dtype)
+                                             ? small_codes<float>(from, to, out)
+                                             : small_codes<double>(from, to, out);
+                from += done;
+                out += done;
+            }
             invalid = wide_keys(from, to, out);
-        else if (f32_)
+        } else if (f32_)
             invalid = narrow_keys(**f32_, from, to, out);
         else
             invalid = narrow_keys(**f64_, from, to, out);
@@ -233,22 +244,33 @@ class Keyer {
 
     template <class F>
     bool row_major_keys(const Thresholds<F>& t, std::size_t from, std::size_t to, Key* out) const {
-        const auto hash = [&](const F* x, std::ptrdiff_t stride, std::size_t rows, Key* keys) {
-            return loops<F>().hash_rows(t, x, stride, rows, view_.d, bits_, coefficients_.data(),
-                                        keys);
-        };
+        bool invalid = false;
+        row_major<F>(from, to, out,
+                     [&](const F* x, std::ptrdiff_t stride, std::size_t rows, Key* keys) {
+                         invalid |= loops<F>().hash_rows(t, x, stride, rows, view_.d, bits_,
+                                                         coefficients_.data(), keys);
+                         return rows;
+                     });
+        return invalid;
+    }
+
+    // hash(x, stride, rows, keys) for runs of rows that lie side by side as F, until it has done
+    // fewer than it was given; the number of rows that are done.
+    template <class F, class Hash>
+    std::size_t row_major(std::size_t from, std::size_t to, Key* out, const Hash& hash) const {
         if (view_.rows_contiguous<F>())
             return hash(reinterpret_cast<const F*>(view_.at(from, 0)),
                         view_.row_stride / static_cast<std::ptrdiff_t>(sizeof(F)), to - from, out);
         const std::size_t most = std::max<std::size_t>(1, kTileValues / view_.d);
         std::vector<F> tile(most * view_.d);
-        bool invalid = false;
-        for (std::size_t r = from; r < to; r += most, out += most) {
+        for (std::size_t r = from; r < to; r += most) {
             const std::size_t rows = std::min(most, to - r);
             load_rows(view_, r, rows, tile.data(), view_.d, 1);
-            invalid |= hash(tile.data(), static_cast<std::ptrdiff_t>(view_.d), rows, out);
+            const std::size_t done =
+                hash(tile.data(), static_cast<std::ptrdiff_t>(view_.d), rows, out + (r - from));
+            if (done < rows) return r - from + done;
         }
-        return invalid;
+        return to - from;
     }
 
     // Codes without a bound: floor(t / width), or the integers themselves.
@@ -271,6 +293,20 @@ class Keyer {
             invalid |= binning_.outside == Outside::raise ? !fits : std::isnan(cell);
         }
         return invalid;
+    }
+
+    const std::uint32_t* factors(std::size_t lane, std::size_t hash) const {
+        return coefficients_.data() + (lane / kLanes * kHashes + hash) * kLanes + lane % kLanes;
+    }
+
+    // Keys of the rows before the first that has a code of more than one digit; their number.
+    template <class F>
+    std::size_t small_codes(std::size_t from, std::size_t to, Key* out) const {
+        const auto hash = [&](const F* x, std::ptrdiff_t stride, std::size_t rows, Key* keys) {
+            return loops<F>().hash_widths(x, stride, rows, view_.d, binning_.width, lowest_.data(),
+                                          keys);
+        };
+        return row_major<F>(from, to, out, hash);
     }
 
     bool wide_keys(std::size_t from, std::size_t to, Key* out) const {
@@ -302,10 +338,7 @@ class Keyer {
                         tile->lane[i] = static_cast<std::uint32_t>(
                                             static_cast<std::uint64_t>(code[i]) >> shift) &
                                         mask;
-                    simd().accumulate(
-                        tile->lane, 1, rows,
-                        coefficients_.data() + lane / kLanes * kHashes * kLanes + lane % kLanes,
-                        tile->sums);
+                    simd().accumulate(tile->lane, 1, rows, factors(lane, 0), tile->sums);
                 }
                 if (u % 5 == 4) simd().fold(tile->sums, rows);
             }
@@ -384,6 +417,7 @@ class Keyer {
     unsigned bits_ = 64, step_ = 64;  // of a code; of its place in an exact key
     bool exact_ = false;
     std::vector<std::uint32_t> coefficients_;
+    std::vector<std::uint32_t> lowest_;  // those of the lowest digits of Width, by hash and unit
     std::unique_ptr<ThresholdTable<float>> f32_;
     std::unique_ptr<ThresholdTable<double>> f64_;
 };

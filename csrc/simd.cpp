@@ -6,6 +6,7 @@
 #include "simd_hash.hpp"
 #include "simd_lattice.hpp"
 #include "simd_vectors.hpp"
+#include "simd_width.hpp"
 
 namespace ibfast {
 namespace {
@@ -153,8 +154,8 @@ extern const BottleneckLoops IBFAST_JOIN(bottleneck_, IBFAST_LEVEL);
 extern const Simd IBFAST_JOIN(simd_, IBFAST_LEVEL);
 const Simd IBFAST_JOIN(simd_, IBFAST_LEVEL) = {
     IBFAST_STRING(IBFAST_LEVEL),
-    {codes<float>, hash_rows<float>, extent<float>, extents<float>},
-    {codes<double>, hash_rows<double>, extent<double>, extents<double>},
+    {codes<float>, hash_rows<float>, hash_widths<float>, extent<float>, extents<float>},
+    {codes<double>, hash_rows<double>, hash_widths<double>, extent<double>, extents<double>},
     accumulate,
     fold_sums,
     finish,

@@ -55,6 +55,12 @@ struct Loops {
     // bit k bits. Its factors are coefficient[g][hash][l], with one entry more at the end.
     bool (*hash_rows)(const Thresholds<F>&, const F* x, std::ptrdiff_t stride, std::size_t rows,
                       std::size_t units, unsigned bits, const std::uint32_t* coefficient, Key* key);
+    // The same for codes floor(x / width), while these lie in [-2^21, 2^21): returns the number of
+    // rows before the first that has another, or NaN. The factors of a unit's lowest digit are
+    // coefficient[hash * units + unit].
+    std::size_t (*hash_widths)(const F* x, std::ptrdiff_t stride, std::size_t rows,
+                               std::size_t units, double width, const std::uint32_t* coefficient,
+                               Key* key);
     // Least and greatest of x[0..n) and *lo, *hi; NaN is passed over.
     void (*extent)(const F* x, std::size_t n, F* lo, F* hi);
     // The same at each of n places.

@@ -362,6 +362,42 @@ def test_keys_are_those_of_whole_numbers(d, dtype):
         assert np.array_equal(core_keys(a, bins), expected)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("d", [3, 255, 257, 600])
+@pytest.mark.parametrize(
+    "width", [0.25, 0.3, 2.0**-61, 2.0**-60, 2.0**-59, 2.0**59, 2.0**70, 3e-40]
+)
+def test_keys_of_widths_with_small_and_large_codes(width, d, dtype):
+    """Rows whose codes are all within 2^21 take a short way; one beyond ends it."""
+    rng = np.random.default_rng(d)
+    kinds = np.finfo(dtype)
+    edge = width * 2.0**21
+    with np.errstate(over="ignore"):
+        special = np.array(
+            [0.0, -0.0, kinds.tiny, -kinds.tiny, kinds.smallest_subnormal, -kinds.smallest_subnormal,
+             width, -width, 3 * width, edge, -edge, kinds.max, -kinds.max],
+            dtype,
+        )  # fmt: skip
+        beside = np.nextafter(special, np.array([[np.inf], [-np.inf]], dtype))
+        special = np.concatenate([special, *beside])
+    special = special[np.isfinite(special)]
+    small = special[np.abs(special.astype(float)) < edge / 2]
+    with np.errstate(over="ignore"):
+        usual = (rng.normal(size=(40, d)) * min(width, 1e4) * 9).astype(dtype)
+    a = np.where(rng.random((40, d)) < 0.3, rng.choice(small, (40, d)), usual)
+    a[20, d // 2] = a[39, 0] = special[0]
+    for all_small in (True, False):
+        if not all_small:
+            a[25:30] = rng.choice(special, (5, d))
+        codes = oracle.codes(a, Width(width), "cell")
+        for layout in ("C", "F", "sliced"):
+            found = core_keys(LAYOUTS[layout](a), Width(width), "cell")
+            assert np.array_equal(found, oracle.keys(codes))
+    a[17, -1] = np.nan
+    with pytest.raises(ValueError, match=f"NaN at row 17, unit {d - 1}"):
+        core_keys(a, Width(width), "cell")
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("threads", [1, 2, 8])
 def test_keys_do_not_depend_on_layout_or_threads(layout, threads):
