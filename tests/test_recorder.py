@@ -205,6 +205,26 @@ def test_a_module_that_runs_twice_is_two_layers():
         same(layers[name], ibfast.layer_information(a, y, bins=bins, range=(-1, 1)))
 
 
+@pytest.mark.parametrize(("pool", "dims"), [("spatial", "joint"), ("mean", "per_unit")])
+def test_layers_whose_output_all_samples_share_are_left_out(pool, dims):
+    class Positions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.place, self.linear = nn.Embedding(5, 3), nn.Linear(3, 2)
+
+        def forward(self, x):  # (n, 5, 3)
+            return self.linear(x + self.place(torch.arange(5)[None]))
+
+    x, y = torch.randn(40, 5, 3), torch.arange(40) % 2
+    options = {"pool": pool, "dims": dims, "bins": Width(0.5), "exhaustive": True}
+    recorder = Recorder(Positions(), **options)
+    for loader in ([(x, y)], [(x[:1], y[:1]), (x[1:], y[1:])]):
+        assert list(recorder.measure(loader, epoch=0).layers["data"]) == ["linear"]
+    assert recorder.plane().attrs["same_for_all_samples"] == ["place"]
+    with pytest.raises(ValueError, match=r"'place', batch 0: acts: 1 rows; expected 40, .* leave"):
+        Recorder(Positions(), ["place", "linear"], **options).measure((x, y), epoch=0)
+
+
 class Sequences(nn.Module):
     """Outputs of every kind: tuples, mappings, sequences first or second, images."""
 

@@ -1,4 +1,4 @@
-"""Tasks that need no download: rules on all 4096 patterns of 12 bits, and scanned digits.
+"""Tasks without a download: rules on all 4096 patterns of 12 bits, scanned digits, files of MNIST.
 
 The rules are small enough that every input can be measured. Labels are exact and the same on every
 machine.
@@ -6,10 +6,17 @@ machine.
 
 from __future__ import annotations
 
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["committee_rule", "digits", "spherical_rule"]
+__all__ = ["committee_rule", "digits", "mnist", "read_idx", "spherical_rule"]
 
 _BITS = 12
 _GOLDEN = (1 + 5**0.5) / 2
@@ -32,6 +39,13 @@ _VERTICES = np.array(
 ) / np.sqrt(1 + _GOLDEN**2)
 # The midpoint of the gap in f that is nearest to P(y=1) = 1/2.
 _THETA = 7.63204
+
+_IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MNIST_STEMS = {"train": "train", "test": "t10k"}
+_MNIST_HOMES = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+)
 
 
 def spherical_rule(
@@ -156,6 +170,133 @@ def digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         raise ImportError('digits needs scikit-learn: pip install "ibfast[run]"') from error
     x, y = load_digits(return_X_y=True)
     return x / 16.0, y.astype(np.int64)
+
+
+def mnist(folder: str | Path, split: str = "train") -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read MNIST, Fashion-MNIST or another set in the same files from a folder of yours.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``
+        and ``t10k-labels-idx1-ubyte`` are, also with a dot before ``idx``, also as ``.gz``. Nothing
+        is downloaded.
+    split : {"train", "test"}
+        Which two of them.
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (n, 28, 28)
+    labels : ndarray of uint8, shape (n,)
+
+    Raises
+    ------
+    FileNotFoundError
+        A file is missing; the text says where it can be had.
+    ValueError
+        The split is another one; a file is damaged, or has something else in it.
+
+    Examples
+    --------
+    >>> images, labels = mnist("data/mnist", "test")  # doctest: +SKIP
+    >>> images.shape  # doctest: +SKIP
+    (10000, 28, 28)
+
+    References
+    ----------
+    LeCun, Cortes & Burges, "The MNIST database of handwritten digits". Xiao, Rasul & Vollgraf
+    (2017), "Fashion-MNIST", arXiv:1708.07747.
+    """
+    if split not in _MNIST_STEMS:
+        raise ValueError(f"split: {split!r}; expected 'train' or 'test'")
+    paths = [_find_mnist(Path(folder), split, kind) for kind in ("images-idx3", "labels-idx1")]
+    images, labels = (read_idx(path) for path in paths)
+    for path, array, shape in ((paths[0], images, (28, 28)), (paths[1], labels, ())):
+        if array.dtype != np.uint8 or array.ndim == 0 or array.shape[1:] != shape:
+            expected = str(("n", *shape)).replace("'", "")
+            raise ValueError(
+                f"{path}: {array.dtype} of shape {array.shape}; expected uint8 {expected}"
+            )
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{folder}: {len(images)} images and {len(labels)} labels; expected as many"
+        )
+    return images, labels
+
+
+def read_idx(path: str | Path) -> NDArray[Any]:
+    """Read an array from an IDX file, the format of MNIST; also one that is compressed by gzip.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    ndarray
+        Of the type in the file (uint8, int8, int16, int32, float32 or float64) and of its shape.
+
+    Raises
+    ------
+    ValueError
+        It is no IDX file, is cut off, goes on after the array, or the gzip is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = file.write(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, *range(6)]))
+    ...     file.flush()
+    ...     read_idx(file.name)
+    array([[0, 1, 2],
+           [3, 4, 5]], dtype=uint8)
+
+    References
+    ----------
+    LeCun, Cortes & Burges, "The MNIST database of handwritten digits": two zero bytes, a type, the
+    number of dimensions, their sizes, and the values, most significant byte first.
+    """
+    data = Path(path).read_bytes()
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path}: damaged gzip file: {error}") from error
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
+        raise ValueError(
+            f"{path}: begins with {data[:4].hex(' ') or 'nothing'}; expected an IDX file: 00 00, a "
+            f"type ({', '.join(f'{code:02x}' for code in _IDX_TYPES)}) and the number of dimensions"
+        )
+    dtype, start = np.dtype(_IDX_TYPES[data[2]]), 4 + 4 * data[3]
+    if len(data) < start:
+        raise ValueError(f"{path}: {len(data)} bytes; expected {data[3]} sizes, {start} bytes")
+    shape = struct.unpack(f">{data[3]}I", data[4:start])
+    expected = start + math.prod(shape) * dtype.itemsize
+    if len(data) != expected:
+        raise ValueError(
+            f"{path}: {len(data)} bytes; expected {expected}, for {dtype.name} of shape {shape}: "
+            f"it is {'cut off' if len(data) < expected else 'followed by something else'}"
+        )
+    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _find_mnist(folder: Path, split: str, kind: str) -> Path:
+    stem = f"{_MNIST_STEMS[split]}-{kind}-ubyte"
+    dotted = stem.replace("-idx", ".idx")
+    names = [stem, f"{stem}.gz", dotted, f"{dotted}.gz"]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    addresses = "".join(
+        f"\n  {home}/{first}-{last}-ubyte.gz"
+        for home in _MNIST_HOMES
+        for first in _MNIST_STEMS.values()
+        for last in ("images-idx3", "labels-idx1")
+    )
+    raise FileNotFoundError(
+        f"{folder}: none of {', '.join(names)} is there. The four files of MNIST, or of "
+        f"Fashion-MNIST, are at{addresses}"
+    )
 
 
 def _all_patterns() -> NDArray[np.uint8]:

@@ -45,6 +45,10 @@ class Keys(NamedTuple):
     values: int
     repeats: int  # keys a row
 
+    def samples(self, positions: int) -> int:
+        """Of how many samples they are, each of so many rows."""
+        return len(self.keys) // (positions * self.repeats)
+
 
 def bounds_of(module: nn.Module) -> Range | None:
     """Between which values the outputs of an activation function lie, where that is known."""

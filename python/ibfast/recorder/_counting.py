@@ -151,11 +151,12 @@ class LayerCounts:
         self, keys: Keys, positions: int, targets: Targets, sample: dict[str, Any] | None = None
     ) -> None:
         """Count a batch; after an error a part of it may have been counted."""
-        rows = targets.n * positions
-        if keys.keys.shape[0] != rows * keys.repeats:
+        samples = keys.samples(positions)
+        if samples != targets.n:
             raise ValueError(
-                f"acts: {keys.keys.shape[0] // keys.repeats} rows; expected {targets.n}, as there "
-                "are labels: where the samples are not the first dimension, say pool=function"
+                f"acts: {samples} rows; expected {targets.n}, as there are labels: where the "
+                "samples are not the first dimension, say pool=function; where they share one row, "
+                "leave the layer out"
             )
         if self.units not in (None, keys.units):
             raise ValueError(

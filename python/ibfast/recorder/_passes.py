@@ -167,6 +167,7 @@ class CountingPass(_Pass):
         self._pending: dict[str, _Seen] = {}
         self._rows: Counter[str] = Counter()
         self.counts: dict[str, LayerCounts] = {}
+        self.shared: set[str] = set()  # one row for all samples, as embeddings of positions have
 
     def see(self, name: str, module: nn.Module, rows: Rows) -> None:
         cells = self._layout.cells_of(name, module)
@@ -200,6 +201,10 @@ class CountingPass(_Pass):
                 f"labels: of batch {self.batches}, but no layer has run since the last labels"
             )
         for name, seen in self._pending.items():
+            if self._layout.automatic and seen.keys.samples(seen.positions) == 1 < targets.n:
+                self.shared.add(name)
+            if name in self.shared:
+                continue
             with errors_name(f"layer {name!r}, batch {self.batches}"):
                 self.counts[name].add(seen.keys, seen.positions, targets, seen.sample)
         self._pending.clear()

@@ -53,8 +53,9 @@ class Recorder:
     layers : "auto", str, module, class, callable, or several of these
         Names as in ``model.named_modules()``, patterns such as ``"encoder.*.mlp"``, modules of the
         model, classes of modules, or functions (name, module) -> bool. "auto": for each leaf with
-        weights the activation function registered after it, else the leaf itself. A module that
-        runs more than once in a batch is as many layers: ``relu``, ``relu:2``, ...
+        weights the activation function registered after it, else the leaf itself, but none whose
+        output is one row for all samples, as that of embedded positions. A module that runs more
+        than once in a batch is as many layers: ``relu``, ``relu:2``, ...
     bins : int, array_like or binning, or mapping
         Of each unit. A number: equal bins over the range of the activation function where that is
         known (tanh, sigmoid, softmax, ...); else a `Width`, a power of two, that makes about as
@@ -161,6 +162,7 @@ class Recorder:
         self._shuffles = check_count("shuffles", shuffles, 0, 2**31)
         self._warned = False
         self._never_ran: list[str] = []
+        self._shared: list[str] = []
         self._order: list[str] = []
         self._records: dict[str, dict[int, dict[str, dict[str, float]]]] = {}
         self._latest: dict[str, dict[str, LayerCounts]] = {}  # by split, of one epoch, for reduce
@@ -390,6 +392,7 @@ class Recorder:
                 "exhaustive": int(self._exhaustive),
                 "estimators": [f"{name}: {e!r}" for name, e in self._estimators.items()],
                 "never_ran": self._never_ran,
+                "same_for_all_samples": self._shared,
                 "model": type(self._layout.model).__name__,
                 "ibfast": __version__,
                 "torch": torch.__version__,
@@ -513,6 +516,9 @@ class Recorder:
         counting.check_complete()
         if not counting.counts:
             raise ValueError("loader: no batch; expected at least one")
+        for name in counting.shared:
+            del counting.counts[name]
+        self._shared = sorted(counting.shared)
         never = [name for name in self._layout.modules if name not in counting.ran]
         if never and not self._layout.automatic and not self._records:
             raise ValueError(
