@@ -648,6 +648,55 @@ def test_when():
     assert recorder.plane().epoch.values.tolist() == [1, 3]
 
 
+def test_the_last_epoch_can_be_said():
+    recorder = Recorder(mlp(), when=45)
+    due = [epoch for epoch in range(100) if recorder.is_due(epoch)]
+    assert due == [*range(11), 11, 13, 14, 16, 18, 20, 22, 25, 28, 32, 35, 40, 45]
+
+
+def test_extremes_and_a_width_that_was_chosen_too_early():
+    model, (x, y) = nn.Sequential(nn.Identity(), nn.ReLU()), data()
+    recorder = Recorder(model, "1", bins=4, when="every", exhaustive=True)
+    recorder.measure((x, y), epoch=0)
+    assert not recorder.plane().layer.attrs["diagnostics"][0].startswith("activations span")
+    recorder.measure([(10 * x[:9], y[:9]), (10 * x[9:], y[9:])], epoch=1)
+    plane = recorder.plane()
+    assert plane.least.values.tolist() == [[[0.0], [0.0]]]
+    assert plane.greatest.values[0, 1, 0] == (10 * x).max().item()
+    span = plane.greatest.values[0].ravel()
+    diagnosis = (
+        f"activations span up to {span[1]:.3g}, 10 times as much as when the bins were chosen"
+    )
+    assert diagnosis in plane.layer.attrs["diagnostics"][0]
+    assert plane.name.values.tolist() == ["1"]
+    again = Recorder(model, "1", bins=4)
+    again.load_state_dict(recorder.state_dict())
+    assert diagnosis in again.plane().layer.attrs["diagnostics"][0]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int64, torch.bool])
+def test_layers_of_integers(dtype):
+    class Code(nn.Module):
+        def forward(self, x):
+            return (x[:, :3] > 0).to(dtype)
+
+    x, y = data()
+    layer = Recorder(Code(), Code).measure((x, y), epoch=0).layers["data"]["Code"]
+    expected = ibfast.layer_information((x[:, :3] > 0).to(dtype), y, bins=Integers())
+    same(layer, expected)
+    assert (layer["least"], layer["greatest"]) == (0, 1)
+
+
+def test_a_sequential_has_the_range_of_its_last_function():
+    x, y = data()
+    block = nn.Sequential(nn.Linear(6, 2), nn.Tanh(), nn.Dropout(0.1))
+    model = nn.Sequential(block, nn.Sequential(nn.Flatten()), nn.Linear(2, 2))
+    recorder = Recorder(model, ["0", "1"], bins=4)
+    recorder.measure((x, {"y": y}), epoch=0)
+    assert bins_of(recorder, "0") == Uniform(4, (-1, 1))
+    assert isinstance(bins_of(recorder, "1"), Width)
+
+
 def test_what_was_not_measured_is_nan():
     model, (x, y) = mlp(), data()
     recorder = Recorder(model, bins=6, when="every")

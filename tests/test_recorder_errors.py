@@ -41,8 +41,8 @@ def measure(batch=None, *, model=None, layers="auto", **options):
         ({"channels": 1.5}, TypeError, "channels: 1.5 of type float; expected an integer"),
         ({"dims": "all"}, ValueError, "dims: 'all'; expected 'joint', 'per_unit' or an integer"),
         ({"dims": 0}, ValueError, "dims: 0; expected an integer from 1"),
-        ({"when": "sometimes"}, ValueError, "when: 'sometimes'; expected 'log', 'every', epochs"),
-        ({"when": 5}, TypeError, "when: 5 of type int; expected 'log', 'every', epochs"),
+        ({"when": "sometimes"}, ValueError, "when: 'sometimes'; expected 'log', 'every', the"),
+        ({"when": 1.5}, TypeError, r"when: 1\.5 of type float; expected 'log', 'every', the"),
         ({"when": [-1]}, ValueError, "when: -1; expected an integer from 0"),
         ({"class_weights": [1, -1]}, ValueError, "class_weights: -1.0 at 1; expected finite"),
         ({"class_weights": [1, 0]}, ValueError, "class_weights: .*; expected positive numbers"),
@@ -196,12 +196,17 @@ def test_layers_that_never_run():
         def forward(self, x):
             return self.used(x)
 
-    with pytest.raises(ValueError, match="layers: 'unused' never ran; a module whose weights"):
-        measure(model=Half(), layers="*used")
-    recorder = Recorder(Half(), exhaustive=True)
-    recorder.measure([(X, Y)], epoch=0)
-    assert recorder.plane().layer.attrs["names"] == ["used"]
-    assert recorder.plane().attrs["never_ran"] == ["unused"]
+    model = Half()
+    for layers in (["*used", "unused"], [model.unused, "used"]):
+        with pytest.raises(ValueError, match="layers: 'unused' never ran; a module whose weights"):
+            measure(model=model, layers=layers)
+    with pytest.raises(ValueError, match="batch 0, but none of the layers 'unused' has run since"):
+        measure(model=model, layers="unused")
+    for layers in ("auto", "*used", nn.Linear):
+        recorder = Recorder(model, layers, exhaustive=True)
+        recorder.measure([(X, Y)], epoch=0)
+        assert recorder.plane().layer.attrs["names"] == ["used"]
+        assert recorder.plane().attrs["never_ran"] == ["unused"]
 
 
 @pytest.mark.parametrize(
@@ -212,8 +217,12 @@ def test_layers_that_never_run():
         ({}, TypeError, "no tensor in an output of type dict"),
         (torch.tensor(3.0), ValueError, "its output is a single number; expected one row a"),
         (torch.eye(40).to_sparse(), TypeError, "its output is torch.sparse_coo; expected a dense"),
-        (torch.zeros(40, 2, dtype=torch.complex64), TypeError, "dtype complex64; expected float"),
-        (torch.zeros(40, 0), ValueError, r"shape \(40, 0\) is empty"),
+        (
+            torch.zeros(40, 2, dtype=torch.complex64),
+            TypeError,
+            "its output is torch.complex64; expected real",
+        ),
+        (torch.zeros(40, 0), ValueError, r"its output has shape \(40, 0\), which is empty"),
     ],
 )
 def test_outputs_that_cannot_be_measured(output, kind, text):
@@ -268,7 +277,7 @@ def test_labels_that_are_missing_while_listening():
         listen((1, Y), (2, Y))
     with pytest.raises(ValueError, match="labels: missing for batch 0, the last"):
         listen((1, False))
-    with pytest.raises(ValueError, match="labels: of batch 0, but no layer has run since"):
+    with pytest.raises(ValueError, match="labels: of batch 0, but none of the layers '1'"):
         listen((0, Y))
     with pytest.raises(ValueError, match="batch 0: labels: None for 'y'; expected"):
         listen((1, None))

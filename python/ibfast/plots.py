@@ -328,14 +328,16 @@ def plane_figure(plane: xr.Dataset) -> Figure:
     """
     parts = _splits(plane)
     figure = Figure(figsize=(1.6 + 5.6 * len(parts), 5.8), layout="constrained")
-    axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(parts), sharex=True, sharey=True, squeeze=False)[0]
     for ax, (split, part) in zip(axes, parts, strict=True):
         last = ax is axes[-1]
         plot_information_plane(part, ax, legend=len(parts) == 1, colour_bar=last)
         ax.set_title(split or title_of(plane), fontsize="medium")
     if len(parts) > 1:
-        top = 1.05 * max(float(plane.i_ty.max()), 1e-3)
-        axes[0].set_ylim(0, top)
+        axes[0].set_xlim(0, 1.03 * np.log2(_rows(plane)[-1]))
+        axes[0].set_ylim(0, 1.05 * max(float(plane.i_ty.max()), 1e-3))
+        for ax in axes[1:]:
+            ax.set_ylabel("")
         figure.legend(loc="outside lower center", **_legend(plane, len(parts)))
         figure.suptitle(title_of(plane), fontsize="medium")
     return figure
@@ -349,9 +351,9 @@ def _epoch_figure(plane: xr.Dataset) -> Figure:
         plot_against_epoch(part, "i_xt", left)
         plot_against_epoch(part, "i_ty", right)
         left.set_title(split, fontsize="medium", loc="left")
-    for ax, name in zip(rows[0], ("i_xt", "i_ty"), strict=True):
-        if len(parts) > 1 and name == "i_ty":
-            ax.set_ylim(0, 1.08 * max(float(plane[name].max()), 1e-3))
+    if len(parts) > 1:
+        rows[0][0].set_ylim(0, 1.08 * np.log2(_rows(plane)[-1]))
+        rows[0][1].set_ylim(0, 1.08 * max(float(plane.i_ty.max()), 1e-3))
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, title="layer", loc="outside right center", frameon=False)
     figure.suptitle(title_of(plane) + _band(plane), fontsize="medium")
@@ -390,7 +392,10 @@ def _legend(plane: xr.Dataset, width: int = 1) -> dict[str, Any]:
 def layer_names(plane: xr.Dataset) -> list[str]:
     """Numbers and names of the layers."""
     names = plane.layer.attrs["names"]
-    return [f"{n}: {name}" for n, name in zip(plane.layer.values, names, strict=True)]
+    return [
+        f"{n}: {f'module {name}' if name.isdigit() else name}"
+        for n, name in zip(plane.layer.values, names, strict=True)
+    ]
 
 
 def _axis_label(values: xr.DataArray) -> str:
@@ -403,6 +408,8 @@ def title_of(plane: xr.Dataset) -> str:
     """Title of the experiment, and over how many networks means are taken."""
     seeds = plane.sizes["seed"]
     parts = [plane.attrs.get("title", "Information plane")]
+    if "labels" in plane.coords:  # one of several sets
+        parts[0] += f", Y: {plane.labels.item()}"
     if seeds > 1:
         parts.append(f"mean of {seeds} networks")
     return "; ".join(parts)

@@ -41,16 +41,17 @@ class Batch:
 
 
 def as_loader(loader: Any) -> Any:
-    """The loader; a pair of tensors or arrays is a single batch.
+    """The loader; a pair of a tensor or array and labels is a single batch.
 
     Raises
     ------
     TypeError
         It cannot be iterated over.
     """
-    pair = isinstance(loader, tuple) and len(loader) == 2
-    if pair and all(hasattr(part, "shape") for part in loader):
-        return [loader]
+    if isinstance(loader, tuple) and len(loader) == 2:
+        x, labels = loader
+        if hasattr(x, "shape") and (hasattr(labels, "shape") or isinstance(labels, Mapping)):
+            return [loader]
     if not hasattr(loader, "__iter__"):
         raise TypeError(
             f"loader: {type(loader).__name__}; expected batches to iterate over, such as a "

@@ -18,6 +18,7 @@ from ibfast._device_keys import DeviceKeyer
 from ibfast.binning import Edges, Integers, Uniform, Width, from_dict, to_dict
 from ibfast.binning._cells import as_binning, compile_binning
 from ibfast.binning._kinds import Binning, Range
+from ibfast.recorder._layers import RESHAPING
 
 __all__ = ["Cells", "Extent", "Keys", "bounds_of", "check_bins", "check_dims"]
 
@@ -44,6 +45,8 @@ class Keys(NamedTuple):
     outside: int  # values outside the bins, in cells of their own
     values: int
     repeats: int  # keys a row
+    least: float  # of the activations, before a projection
+    greatest: float
 
     def samples(self, positions: int) -> int:
         """Of how many samples they are, each of so many rows."""
@@ -51,7 +54,10 @@ class Keys(NamedTuple):
 
 
 def bounds_of(module: nn.Module) -> Range | None:
-    """Between which values the outputs of an activation function lie, where that is known."""
+    """Between which values the outputs of a module lie, where its activation function says so."""
+    if isinstance(module, nn.Sequential):
+        last = [child for child in module if not isinstance(child, RESHAPING)][-1:]
+        return bounds_of(last[0]) if last else None
     if isinstance(module, nn.Hardtanh):  # ReLU6 is one
         return float(module.min_val), float(module.max_val)
     return next((b for kind, b in _BOUNDS.items() if isinstance(module, kind)), None)
@@ -108,6 +114,8 @@ class Cells:
     ) -> None:
         self.dims = dims
         self.note = ""
+        self.pooled = ""  # "mean" or "max"
+        self.span: float | None = None  # of the values for which a width was chosen
         self._binning: Binning | None = None
         self._n_bins = 0
         self._seed = seed
@@ -141,13 +149,13 @@ class Cells:
         """Look at a batch (n, d), for `settle`."""
         if self._exponent is not None:
             values, _ = self._project(values, self._exponent)
-        low, high = (v.item() for v in torch.aminmax(values))
+        low, high = _extremes(values)
         if math.isnan(low):
             raise _not_a_number(values)
         if math.isinf(low) or math.isinf(high):
             finite = values[torch.isfinite(values)]
-            low, high = (v.item() for v in torch.aminmax(finite)) if len(finite) else (0.0, 0.0)
-        return Extent(float(low), float(high), len(values), not values.is_floating_point())
+            low, high = _extremes(finite) if len(finite) else (0.0, 0.0)
+        return Extent(low, high, len(values), not values.is_floating_point())
 
     def settle(self, extents: Sequence[Extent], when: str) -> None:
         """Fix what can be fixed from the extents of all batches, whatever their order."""
@@ -158,8 +166,8 @@ class Cells:
             self._binning = Integers()
             self.note = "integers are their own cells"
         elif self._binning is None:
-            width = (high - low or max(abs(low), abs(high)) or 1.0) / self._n_bins
-            self._binning = Width(2.0 ** round(math.log2(width)))
+            self.span = high - low or max(abs(low), abs(high)) or 1.0
+            self._binning = Width(2.0 ** round(math.log2(self.span / self._n_bins)))
             self.note = (
                 f"width chosen for about {self._n_bins} bins between {low:.4g} and {high:.4g}, the "
                 f"extent of {sum(e.rows for e in extents)} rows {when}"
@@ -178,6 +186,7 @@ class Cells:
             NaN; or the dtype does not fit the bins.
         """
         binning, units, outside = self.binning, values.shape[1], 0
+        least, greatest = _extremes(values)
         if self._exponent is not None:
             values, outside = self._project(values, self._exponent)
         rows, dims = values.shape
@@ -193,7 +202,7 @@ class Cells:
             tensor = self._keyer.codes(values) if per_unit else self._keyer.keys(values)
             out = tensor.cpu().numpy()
         if self._exponent is None:
-            outside = _outside(values, binning)
+            outside = _outside(values, binning, least, greatest)
         if per_unit:
             codes = np.ascontiguousarray(out).view(np.uint64).ravel()
             out = np.stack([np.tile(np.arange(dims, dtype=np.uint64), rows), codes], axis=1)
@@ -204,6 +213,8 @@ class Cells:
             outside,
             rows * units,
             dims if per_unit else 1,
+            least,
+            greatest,
         )
 
     def _project(self, values: Tensor, exponent: int) -> tuple[Tensor, int]:
@@ -235,6 +246,7 @@ class Cells:
             "dims": self.dims,
             "seed": self._seed,
             "note": self.note,
+            "span": self.span,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -242,7 +254,7 @@ class Cells:
         binning = state["binning"]
         self._binning = None if binning is None else from_dict(binning)
         self._exponent, self.dims = state["exponent"], state["dims"]
-        self._seed, self.note = state["seed"], state["note"]
+        self._seed, self.note, self.span = state["seed"], state["note"], state["span"]
         self._keyer = None
 
     def describe(self) -> str:
@@ -266,7 +278,15 @@ def _kind_of(dtype: torch.dtype) -> str:
     return "b" if dtype == torch.bool else "i" if dtype.is_signed else "u"
 
 
-def _outside(values: Tensor, binning: Binning) -> int:
+def _extremes(values: Tensor) -> tuple[float, float]:
+    """Least and greatest value; NaN where there is one."""
+    if values.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        values = values.double()  # of these torch has neither
+    least, greatest = torch.aminmax(values)
+    return float(least), float(greatest)
+
+
+def _outside(values: Tensor, binning: Binning, least: float, greatest: float) -> int:
     """How many values lie outside the range, or beyond the first and last edge."""
     if isinstance(binning, Uniform) and binning.range is not None:
         low, high = (np.asarray(end) for end in binning.range)
@@ -274,8 +294,7 @@ def _outside(values: Tensor, binning: Binning) -> int:
         low, high = binning._array[..., 0], binning._array[..., -1]
     else:
         return 0
-    least, most = (v.item() for v in torch.aminmax(values))
-    if least >= low.max() and most <= high.min():
+    if least >= low.max() and greatest <= high.min():
         return 0
     wide = values.to("cpu", torch.float64).numpy()
     return int(((wide < low) | (wide > high)).sum())

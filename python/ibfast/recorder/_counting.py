@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -145,6 +146,7 @@ class LayerCounts:
         self.inputs: dict[str, JointCounts] = {}  # one table, of input ids as labels, or none
         self.outside = 0
         self.values = 0
+        self.least, self.greatest = math.inf, -math.inf
         self.sample = sample
 
     def add(
@@ -178,8 +180,7 @@ class LayerCounts:
             first = next(iter(targets.labels))
             self._count(self.inputs, "inputs", targets.inputs, first, keys, positions, targets)
         self.units = keys.units
-        self.outside += keys.outside
-        self.values += keys.values
+        self._add_values(keys.outside, keys.values, keys.least, keys.greatest)
         if sample is not None and self.sample is not None:
             chosen = sample.pop("chosen")
             columns = {f"labels {name}": labels for name, labels in targets.labels.items()}
@@ -214,6 +215,11 @@ class LayerCounts:
             kind=keys.kind,
         )
 
+    def _add_values(self, outside: int, values: int, least: float, greatest: float) -> None:
+        self.outside += outside
+        self.values += values
+        self.least, self.greatest = min(self.least, least), max(self.greatest, greatest)
+
     def merge(self, other: LayerCounts) -> None:
         """Add what was counted elsewhere, as if it had been counted here."""
         for mine, theirs in ((self.tables, other.tables), (self.inputs, other.inputs)):
@@ -228,8 +234,7 @@ class LayerCounts:
                 else:
                     mine[name] = table
         self.units = self.units or other.units
-        self.outside += other.outside
-        self.values += other.values
+        self._add_values(other.outside, other.values, other.least, other.greatest)
         if self.sample is not None and other.sample is not None and other.sample.columns:
             self.sample.add(other.sample.columns)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from torch import nn
 
-__all__ = ["Layers", "check_option", "choose", "option_of", "unwrap"]
+__all__ = ["RESHAPING", "Chosen", "Layers", "check_option", "choose", "option_of", "unwrap"]
 
 Layers: TypeAlias = (
     str | nn.Module | type[nn.Module] | Callable[[str, nn.Module], bool] | Iterable[Any]
 )
 
-_RESHAPING = (nn.Dropout, nn.Flatten, nn.Identity, nn.Unflatten)
+RESHAPING = (nn.Dropout, nn.Flatten, nn.Identity, nn.Unflatten)
 _NORMALISING = (nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)
 
 
@@ -31,8 +31,15 @@ def unwrap(module: nn.Module) -> nn.Module:
             return cast(nn.Module, model)
 
 
-def choose(model: nn.Module, layers: Layers) -> dict[str, nn.Module]:
-    """The chosen modules by their names, in the model's order.
+class Chosen(NamedTuple):
+    """Modules by their names, in the model's order, and which of them were named one by one."""
+
+    modules: dict[str, nn.Module]
+    named: set[str]
+
+
+def choose(model: nn.Module, layers: Layers) -> Chosen:
+    """The modules that were chosen.
 
     Raises
     ------
@@ -41,13 +48,14 @@ def choose(model: nn.Module, layers: Layers) -> dict[str, nn.Module]:
     """
     named = dict(model.named_modules(remove_duplicate=False))
     named[type(model).__name__] = named.pop("")
+    choices: list[Any] = []
     if isinstance(layers, str) and layers == "auto":
         found = _activations(model)
     else:
         found = {}
         single = isinstance(layers, (str, nn.Module, type)) or callable(layers)
         try:
-            choices: list[Any] = [layers] if single else list(layers)  # type: ignore[arg-type]
+            choices = [layers] if single else list(layers)  # type: ignore[arg-type]
         except TypeError:
             raise _wrong_choice(layers) from None
         for choice in choices:
@@ -58,7 +66,12 @@ def choose(model: nn.Module, layers: Layers) -> dict[str, nn.Module]:
     for name, module in named.items():  # a module of two names is one layer
         if name in found and not any(module is other for other in chosen.values()):
             chosen[name] = module
-    return chosen
+    one_by_one = {
+        name
+        for name, module in chosen.items()
+        if any(isinstance(c, (str, nn.Module)) and (c == name or c is module) for c in choices)
+    }
+    return Chosen(chosen, one_by_one)
 
 
 def _wrong_choice(choice: Any) -> TypeError:
@@ -108,7 +121,7 @@ def _activations(model: nn.Module) -> dict[str, nn.Module]:
             isinstance(outer, nn.MultiheadAttention) and name.startswith(f"{path}.")
             for path, outer in found.items()
         )
-        if not leaf or inside or isinstance(module, _RESHAPING):
+        if not leaf or inside or isinstance(module, RESHAPING):
             continue
         if _is_activation(module):
             if last is not None:

@@ -42,7 +42,7 @@ class Layout:
                 "tensors have no values; expected a model with weights: model.to_empty() and "
                 "initialise it"
             )
-        self.modules = choose(self.model, layers)
+        self.modules, self.named = choose(self.model, layers)
         self.automatic = isinstance(layers, str) and layers == "auto"
         self.bins = check_option("bins", bins, self.modules, check_bins)
         self.pool = check_option("pool", pool, self.modules, check_pool)

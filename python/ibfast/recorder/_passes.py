@@ -175,6 +175,7 @@ class CountingPass(_Pass):
             cells.settle([cells.observe(rows.values)], "of its first batch")
         if name not in self.counts:
             self.counts[name] = self._layout.counts_of(cells)
+        cells.pooled = rows.pooled
         sample = self._sample(name, cells, rows.values)
         self._pending[name] = _Seen(cells.keys(rows.values), rows.positions, sample)
 
@@ -198,7 +199,8 @@ class CountingPass(_Pass):
         """
         if not self._pending:
             raise ValueError(
-                f"labels: of batch {self.batches}, but no layer has run since the last labels"
+                f"labels: of batch {self.batches}, but none of the layers "
+                f"{', '.join(map(repr, self._layout.modules))} has run since the last labels"
             )
         for name, seen in self._pending.items():
             if self._layout.automatic and seen.keys.samples(seen.positions) == 1 < targets.n:

@@ -29,6 +29,7 @@ class Rows(NamedTuple):
 
     values: Tensor
     positions: int
+    pooled: str = ""  # "mean" or "max", where there were positions to pool over
 
 
 def check_pool(pool: Any) -> Pool:
@@ -79,7 +80,7 @@ def pool_output(output: Any, module: nn.Module, pool: Pool, channels: int | str)
     values = values.movedim(channel, -1).flatten(1, -2)  # (n, positions, d)
     if pool == "spatial":
         return Rows(values.flatten(0, 1), values.shape[1])
-    return Rows(values.amax(1) if pool == "max" else _mean(values), 1)
+    return Rows(values.amax(1) if pool == "max" else _mean(values), 1, pool)
 
 
 def _mean(values: Tensor) -> Tensor:
@@ -115,4 +116,8 @@ def _checked(values: Tensor) -> Tensor:
         raise ValueError("its output is a single number; expected one row a sample")
     if values.layout != torch.strided:
         raise TypeError(f"its output is {values.layout}; expected a dense tensor")
+    if values.is_complex():
+        raise TypeError(f"its output is {values.dtype}; expected real numbers")
+    if values.numel() == 0:
+        raise ValueError(f"its output has shape {tuple(values.shape)}, which is empty")
     return values.detach()

@@ -74,9 +74,9 @@ class Recorder:
         "joint": a cell is a row of codes. Many units need more rows than there are, and the
         result says so; then "per_unit", the mean over units of what each knows alone, or a number:
         a random projection to so many dimensions (signs, Achlioptas 2003, drawn from `seed`).
-    when : "log", "every", iterable of int, or callable
-        At which epochs `measure` and `listen` do something: "log": up to 10 each, then about 20 in
-        each power of ten.
+    when : "log", int, "every", iterable of int, or callable
+        At which epochs `measure` and `listen` do something. "log": up to 10 each, then about 20 in
+        each power of ten. A number: these, up to it, and itself, the last.
     class_weights : array_like, shape (classes,), or mapping of label sets to them, optional
         Measure as if classes were so much more frequent.
     estimators : mapping of str to estimator, optional
@@ -160,7 +160,7 @@ class Recorder:
         self._unpack = unpack
         self._exhaustive = exhaustive
         self._shuffles = check_count("shuffles", shuffles, 0, 2**31)
-        self._warned = False
+        self._warned: set[str] = set()  # layers
         self._never_ran: list[str] = []
         self._shared: list[str] = []
         self._order: list[str] = []
@@ -213,7 +213,7 @@ class Recorder:
         Warns
         -----
         SaturationWarning
-            Once, for the layers of which at least nine rows in ten are alone in their cells.
+            Once a layer, where at least nine rows in ten are alone in their cells.
         """
         if not self._due(_check_epoch(epoch)) and not force:
             return None
@@ -358,10 +358,11 @@ class Recorder:
         xarray.Dataset
             Dims ``(seed, epoch, layer)``, and ``split`` and ``labels`` where there are several;
             variables ``i_xt``, ``i_ty``, ``h_t``, ``h_t_given_x``, ``h_y`` in bits, ``n`` (rows),
-            ``n_cells``, ``n_singletons``, ``saturated``, ``units``, ``outside_share``, and
-            ``i_xt_NAME``, ``i_ty_NAME`` of estimators. Layers are in the order in which they first
-            ran; attributes of the coordinate are their ``names``, ``bins``, how these were chosen
-            (``notes``), and ``diagnostics``: what a reader must know of their numbers.
+            ``n_cells``, ``n_singletons``, ``saturated``, ``units``, ``least`` and ``greatest``
+            activation, ``outside_share``, ``i_ty_null``, and ``i_xt_NAME``, ``i_ty_NAME`` of
+            estimators. Layers are in the order in which they first ran; their names are the
+            coordinate ``name``, and attributes of ``layer`` are ``names``, ``bins``, how these were
+            chosen (``notes``), and ``diagnostics``: what a reader must know of their numbers.
 
         Raises
         ------
@@ -381,9 +382,7 @@ class Recorder:
                 "notes": [cells[name].note for name in self._order],
                 "pool": [p if isinstance(p, str) else repr(p) for p in pools.values()],
                 "dims": [str(cells[name].dims) for name in self._order],
-                "diagnostics": [
-                    diagnose(name, pools[name], cells[name], self._records) for name in self._order
-                ],
+                "diagnostics": [diagnose(name, cells[name], self._records) for name in self._order],
             },
             attrs={
                 "units": "bits",
@@ -514,18 +513,18 @@ class Recorder:
     def _complete(self, counting: CountingPass) -> dict[str, LayerCounts]:
         """The counts of a pass that has ended, or an error where something is missing."""
         counting.check_complete()
-        if not counting.counts:
+        if not counting.batches:
             raise ValueError("loader: no batch; expected at least one")
         for name in counting.shared:
             del counting.counts[name]
         self._shared = sorted(counting.shared)
-        never = [name for name in self._layout.modules if name not in counting.ran]
-        if never and not self._layout.automatic and not self._records:
+        self._never_ran = [name for name in self._layout.modules if name not in counting.ran]
+        named = [name for name in self._never_ran if name in self._layout.named]
+        if named and not self._records:
             raise ValueError(
-                f"layers: {', '.join(map(repr, never))} never ran; a module whose weights are used "
+                f"layers: {', '.join(map(repr, named))} never ran; a module whose weights are used "
                 "without calling it cannot be watched"
             )
-        self._never_ran = never
         return counting.counts
 
     def _record(self, epoch: int, counts: Mapping[str, dict[str, LayerCounts]]) -> Measurement:
@@ -548,13 +547,14 @@ class Recorder:
 
     def _warn(self, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
         pinned = {n for of in found.values() for n, values in of.items() if values["saturated"]}
-        if not pinned or self._exhaustive or self._warned:
+        pinned -= self._warned
+        if not pinned or self._exhaustive:
             return
-        self._warned = True
+        self._warned |= pinned
         warnings.warn(
             f"layers {', '.join(sorted(pinned))}: at least nine in ten rows are alone in their "
             "cells: the binned I(X;T) is about log2(n) bits and I(T;Y) about H(Y), whatever the "
-            "network does; plane().layer.attrs['diagnostics'] says what to do. Said once",
+            "network does; plane().layer.attrs['diagnostics'] says what to do",
             SaturationWarning,
             stacklevel=4,
         )

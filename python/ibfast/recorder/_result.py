@@ -85,6 +85,7 @@ def measure_counts(
         if null is not None:
             values[f"i_ty_null/{labels}"] = null
     values["units"] = float(counts.units or 0)
+    values["least"], values["greatest"] = counts.least, counts.greatest
     values["outside_share"] = counts.outside / counts.values
     if counts.sample is not None:
         columns = counts.sample.columns
@@ -106,9 +107,12 @@ _DESCRIBED = {
     "i_ty_null": ("I(T;Y) where the labels are shuffled", "bits"),
     "n": ("rows", "1"),
     "units": ("units of the layer", "1"),
+    "least": ("least activation", "1"),
+    "greatest": ("greatest activation", "1"),
     "outside_share": ("share of activations outside the bins, in cells of their own", "1"),
 }
 _BIASED = 0.1  # share of I(T;Y) that shuffled labels may have unsaid
+_GROWN = 4  # times the span for which a width was chosen
 _WHOLE = ("n", "n_cells", "n_singletons", "units")
 
 # By split, epoch, layer, name.
@@ -123,7 +127,7 @@ def dataset(
     layer_attrs: Mapping[str, Sequence[str]],
     attrs: Mapping[str, Any],
 ) -> xr.Dataset:
-    """Put records together; dimensions ``split`` and ``labels`` come last, where there are several.
+    """Put records together; dims ``split`` and ``labels`` come last, where there are several.
 
     What was not measured is NaN; then counts are floating point.
     """
@@ -165,6 +169,7 @@ def dataset(
     coords = coordinates([seed], epochs, layers)
     coords["layer"][2].update({name: list(values) for name, values in layer_attrs.items()})
     # Strings of any length, for which Zarr has a format.
+    coords["name"] = ("layer", np.array(layers, dtype=object), {"long_name": "name of the module"})
     if len(splits) > 1:
         names = np.array(splits, dtype=object)
         coords["split"] = ("split", names, {"long_name": "which data were measured"})
@@ -184,7 +189,7 @@ def _narrow(name: str, array: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
     return array.astype(np.int64) if whole else array
 
 
-def diagnose(name: str, pool: Any, cells: Cells, records: Records) -> str:
+def diagnose(name: str, cells: Cells, records: Records) -> str:
     """What a reader must know of a layer's numbers, in words; "" where there is nothing."""
     found = [
         values[name]
@@ -213,8 +218,15 @@ def diagnose(name: str, pool: Any, cells: Cells, records: Records) -> str:
     null, value = max(nulls, default=(0.0, 0.0))
     if null > _BIASED * value and null > 0.01 and not pinned:
         said.append(
-            f"of I(T;Y) = {value:.3f} bits {null:.3f} are there with shuffled labels too, for there "
-            "are few rows for so many cells"
+            f"of I(T;Y) = {value:.3f} bits {null:.3f} are there with shuffled labels too, as "
+            "there are few rows for so many cells"
+        )
+    span = max(values["greatest"] - values["least"] for values in found)
+    if cells.span and not isinstance(cells.dims, int) and span > _GROWN * cells.span:
+        said.append(
+            f"activations span up to {span:.3g}, {span / cells.span:.0f} times as much as when the "
+            f"bins were chosen, {cells.describe()}, and so do as many more of these: for fewer, "
+            "choose bins for a trained network"
         )
     outside = max(values["outside_share"] for values in found)
     if outside:
@@ -228,6 +240,8 @@ def diagnose(name: str, pool: Any, cells: Cells, records: Records) -> str:
         said.append(
             "mean over the units of what each holds alone; nothing of what they hold jointly"
         )
-    if pool in ("mean", "max"):
-        said.append(f"{pool} over positions: less than the layer holds, for it is a function of it")
+    if cells.pooled:
+        said.append(
+            f"{cells.pooled} over positions: less than the layer holds, for it is a function of it"
+        )
     return "; ".join(said)

@@ -11,6 +11,7 @@ from ibfast._arrays import check_count
 __all__ = ["schedule"]
 
 _A_DECADE = 20
+_EXPECTED = "'log', 'every', the last epoch, several epochs or a function of them"
 
 
 def schedule(when: Any) -> Callable[[int], bool]:
@@ -18,9 +19,9 @@ def schedule(when: Any) -> Callable[[int], bool]:
 
     Parameters
     ----------
-    when : "log", "every", iterable of int, or callable
-        About 20 epochs in each power of ten and each of the first ten; every epoch; these; or a
-        function of the epoch.
+    when : "log", int, "every", iterable of int, or callable
+        About 20 epochs in each power of ten and each of the first ten; the same up to this, which
+        is the last; every epoch; these; or a function of the epoch.
 
     Raises
     ------
@@ -32,14 +33,14 @@ def schedule(when: Any) -> Callable[[int], bool]:
             return _log_due
         if when == "every":
             return lambda epoch: True
-        raise ValueError(f"when: {when!r}; expected 'log', 'every', epochs or a function of them")
+        raise ValueError(f"when: {when!r}; expected {_EXPECTED}")
+    if isinstance(when, int) and not isinstance(when, bool):
+        last = check_count("when", when, 0, 2**62)
+        return lambda epoch: epoch == last or (epoch < last and _log_due(epoch))
     if callable(when):
         return lambda epoch: bool(when(epoch))
     if not isinstance(when, Iterable):
-        raise TypeError(
-            f"when: {when!r} of type {type(when).__name__}; expected 'log', 'every', epochs or a "
-            "function of them"
-        )
+        raise TypeError(f"when: {when!r} of type {type(when).__name__}; expected {_EXPECTED}")
     epochs = {check_count("when", epoch, 0, 2**62) for epoch in when}
     return lambda epoch: epoch in epochs
 
