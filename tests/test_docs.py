@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["meaning.md"]
+PAGES = ["meaning.md", "recorder.md"]
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 TOOL = runpy.run_path(str(DOCS / "run_page.py"))
 
