@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import random
 
 import numpy as np
 import pytest
@@ -541,6 +542,34 @@ def test_measuring_leaves_the_model_and_the_training_as_they_are():
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.is_grad_enabled()
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+@pytest.mark.parametrize("whose", ["loader", "sampler", "dataset"])
+def test_measuring_leaves_random_numbers_of_the_data_as_they_are(whose):
+    class Augmented(torch.utils.data.Dataset):
+        def __len__(self):
+            return 100
+
+        def __getitem__(self, i):
+            noise = random.random() + np.random.rand()  # noqa: NPY002  (as data sets do)
+            return torch.full((6,), noise + i), i % 2
+
+    generator = torch.Generator()
+    sampler = torch.utils.data.RandomSampler(range(100), generator=generator)
+    options = {
+        "loader": {"shuffle": True, "generator": generator},
+        "sampler": {"sampler": sampler},
+        "dataset": {},
+    }[whose]
+    loader = torch.utils.data.DataLoader(Augmented(), batch_size=10, **options)
+
+    def state():
+        numpy = np.random.get_state()[2]  # noqa: NPY002
+        return generator.get_state().tolist(), random.getstate(), numpy
+
+    before = state()
+    Recorder(mlp(), bins=6, exhaustive=True).measure(loader, epoch=0)
+    assert state() == before
 
 
 def test_hooks_are_removed_after_an_error():

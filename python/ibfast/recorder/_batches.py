@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Batch", "as_loader", "run_model", "unpack_pair"]
+__all__ = ["Batch", "as_loader", "one_pass", "run_model", "unpack_pair"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +58,18 @@ def as_loader(loader: Any) -> Any:
             "DataLoader, or a pair (x, labels) of tensors"
         )
     return loader
+
+
+def one_pass(loader: Any) -> Iterator[Any]:
+    """All batches; random generators of a DataLoader's own are left as they were."""
+    sampler = getattr(loader, "sampler", None)
+    generators = [getattr(owner, "generator", None) for owner in (loader, sampler)]
+    states = [(g, g.get_state()) for g in generators if isinstance(g, torch.Generator)]
+    try:
+        yield from loader
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
 
 
 def unpack_pair(batch: Any) -> Batch:

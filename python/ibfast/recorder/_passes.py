@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,10 +36,11 @@ def errors_name(place: str) -> Iterator[None]:
 
 @contextmanager
 def as_it_is(model: nn.Module) -> Iterator[None]:
-    """Evaluate a model, and leave its modes, its gradients and torch's random numbers untouched."""
+    """Evaluate a model, and leave its modes, its gradients and all random numbers untouched."""
     modes = {module: module.training for module in model.modules()}
     device = device_of(model)
     cuda = [device] if device is not None and device.type == "cuda" else []
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  (of data sets)
     try:
         model.eval()
         with torch.no_grad(), torch.random.fork_rng(cuda), eager():
@@ -45,6 +48,8 @@ def as_it_is(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 @contextmanager

@@ -15,7 +15,14 @@ from torch import nn
 from ibfast import __version__, distributed
 from ibfast._arrays import SaturationWarning, check_count
 from ibfast.estimators import Estimator
-from ibfast.recorder._batches import Batch, as_loader, checked_unpack, run_model, unpack_pair
+from ibfast.recorder._batches import (
+    Batch,
+    as_loader,
+    checked_unpack,
+    one_pass,
+    run_model,
+    unpack_pair,
+)
 from ibfast.recorder._counting import LayerCounts, check_class_weights, read_targets
 from ibfast.recorder._layers import Layers
 from ibfast.recorder._layout import Layout
@@ -182,7 +189,8 @@ class Recorder:
     ) -> Measurement | None:
         """Run the model on all batches of a loader, in evaluation mode, and measure its layers.
 
-        Modes of modules, gradients and torch's random numbers are left as they were.
+        Modes of modules, gradients and random numbers (of torch, NumPy, Python and the loader) are
+        left as they were.
 
         Parameters
         ----------
@@ -227,7 +235,7 @@ class Recorder:
                     self._calibrate(one)
             for name, one in batches.items():
                 with CountingPass(self._layout, self._sample_seed()) as counting:
-                    for batch in one:
+                    for batch in one_pass(one):
                         self._run(counting, batch)
                 counts[name] = self._complete(counting)
         return self._record(epoch, counts)
@@ -496,7 +504,7 @@ class Recorder:
             layout.cells_of(name, module)
         while not all(cells.ready for cells in layout.cells.values()):
             with CalibrationPass(layout) as calibration:
-                for batch in batches:
+                for batch in one_pass(batches):
                     with errors_name(f"batch {calibration.batches}"):
                         x = checked_unpack(self._unpack, batch).x
                     run_model(layout.model, x, device)
