@@ -674,7 +674,8 @@ def test_when():
         heard(y)
     assert recorder.measure((x, y), epoch=1, force=True).epoch == 1
     assert recorder.measure((x, y), epoch=3).epoch == 3
-    assert recorder.plane().epoch.values.tolist() == [1, 3]
+    assert recorder.plane().epoch.values.tolist() == recorder.epochs == [1, 3]
+    assert recorder.model is recorder._layout.model
 
 
 def test_the_last_epoch_can_be_said():

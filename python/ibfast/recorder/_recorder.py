@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,9 +177,19 @@ class Recorder:
         self._latest_epoch = -1
 
     @property
+    def model(self) -> nn.Module:
+        """The model that is watched, without what wraps it."""
+        return self._layout.model
+
+    @property
     def layers(self) -> list[str]:
         """Names of the modules that are watched."""
         return list(self._layout.modules)
+
+    @property
+    def epochs(self) -> list[int]:
+        """The epochs that were measured, in order."""
+        return sorted({epoch for epochs in self._records.values() for epoch in epochs})
 
     def is_due(self, epoch: int) -> bool:
         """Whether `measure` and `listen` do something at this epoch."""
@@ -238,7 +249,7 @@ class Recorder:
                     for batch in one_pass(one):
                         self._run(counting, batch)
                 counts[name] = self._complete(counting)
-        return self._record(epoch, counts)
+        return self._record(epoch, counts, whole=distributed.in_use() is None)
 
     def calibrate(self, loader: Any, *, group: Any = None) -> None:
         """Choose the bins that are to be chosen from data, before the first measurement.
@@ -311,7 +322,8 @@ class Recorder:
                 counting.add(targets)
 
             yield heard
-        self._record(epoch, {split: self._complete(counting)})
+        counts = {split: self._complete(counting)}
+        self._record(epoch, counts, whole=distributed.in_use() is None)
 
     def reduce(self, group: Any = None) -> Measurement:
         """Merge what was measured last with what all ranks of torch.distributed have measured.
@@ -354,7 +366,7 @@ class Recorder:
                             known[name].merge(counts)
                         else:
                             known[name] = counts
-        measured = self._record(epochs[0], merged)
+        measured = self._record(epochs[0], merged, whole=True)
         self._latest, self._latest_epoch = {}, -1  # lest they be counted twice
         return measured
 
@@ -535,11 +547,14 @@ class Recorder:
             )
         return counting.counts
 
-    def _record(self, epoch: int, counts: Mapping[str, dict[str, LayerCounts]]) -> Measurement:
+    def _record(
+        self, epoch: int, counts: Mapping[str, dict[str, LayerCounts]], *, whole: bool
+    ) -> Measurement:
+        """Take counts into the records; saturation is said of a whole, not of a rank's part."""
         found: dict[str, dict[str, dict[str, float]]] = {}
         for split, layers in counts.items():
             for name, of_layer in layers.items():
-                entropy = self._layout.seed, epoch, len(found)
+                entropy = self._layout.seed, epoch, zlib.crc32(f"{split}/{name}".encode())
                 with errors_name(f"layer {name!r}"):
                     values = measure_counts(of_layer, self._estimators, self._shuffles, entropy)
                 found.setdefault(split, {})[name] = values
@@ -550,7 +565,8 @@ class Recorder:
             self._latest[split] = dict(layers)
             self._records.setdefault(split, {})[epoch] = found[split]
             self._order += [name for name in layers if name not in self._order]
-        self._warn(found)
+        if whole:
+            self._warn(found)
         return Measurement.of(epoch, found)
 
     def _warn(self, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
