@@ -207,6 +207,11 @@ def test_layers_that_never_run():
         recorder.measure([(X, Y)], epoch=0)
         assert recorder.plane().layer.attrs["names"] == ["used"]
         assert recorder.plane().attrs["never_ran"] == ["unused"]
+        runs = []
+        handle = model.used.register_forward_hook(lambda *_, runs=runs: runs.append(1))
+        recorder.measure([(X, Y)], epoch=1)
+        handle.remove()
+        assert len(runs) == 1  # nobody waits for bins of what does not run
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -34,6 +34,7 @@ from ibfast.recorder._passes import (
     device_of,
     errors_name,
 )
+from ibfast.recorder._ranks import Part, merge_parts
 from ibfast.recorder._result import Measurement, dataset, diagnose, measure_counts
 from ibfast.recorder._schedule import schedule
 
@@ -349,24 +350,8 @@ class Recorder:
             numbers of units.
         """
         bins = {name: cells.state() for name, cells in self._layout.cells.items()}
-        parts = distributed.gather(_Part(self._latest_epoch, bins, self._latest), group)
-        epochs = [part.epoch for part in parts]
-        if len(set(epochs)) > 1 or epochs[0] < 0:
-            raise ValueError(
-                f"reduce: epochs {epochs} were measured last on the ranks; expected one epoch"
-            )
-        merged: dict[str, dict[str, LayerCounts]] = {}
-        for rank, part in enumerate(parts):
-            for split, layers in part.counts.items():
-                for name, counts in layers.items():
-                    _check_same_bins(name, parts, rank)
-                    known = merged.setdefault(split, {})
-                    with errors_name(f"layer {name!r}, rank {rank}"):
-                        if name in known:
-                            known[name].merge(counts)
-                        else:
-                            known[name] = counts
-        measured = self._record(epochs[0], merged, whole=True)
+        parts = distributed.gather(Part(self._latest_epoch, bins, self._latest), group)
+        measured = self._record(parts[0].epoch, merge_parts(parts), whole=True)
         self._latest, self._latest_epoch = {}, -1  # lest they be counted twice
         return measured
 
@@ -514,7 +499,7 @@ class Recorder:
         device = device_of(layout.model)
         for name, module in layout.modules.items():
             layout.cells_of(name, module)
-        while not all(cells.ready for cells in layout.cells.values()):
+        while any(gather(self._waits_for_bins())):
             with CalibrationPass(layout) as calibration:
                 for batch in one_pass(batches):
                     with errors_name(f"batch {calibration.batches}"):
@@ -529,6 +514,10 @@ class Recorder:
                 )
             if not any(extents):  # of layers that did not run
                 return
+
+    def _waits_for_bins(self) -> bool:
+        cells = self._layout.cells.items()
+        return any(not c.ready for name, c in cells if name not in self._never_ran)
 
     def _complete(self, counting: CountingPass) -> dict[str, LayerCounts]:
         """The counts of a pass that has ended, or an error where something is missing."""
@@ -558,15 +547,14 @@ class Recorder:
                 with errors_name(f"layer {name!r}"):
                     values = measure_counts(of_layer, self._estimators, self._shuffles, entropy)
                 found.setdefault(split, {})[name] = values
-        if self._latest_epoch != epoch:
-            self._latest = {}
-        self._latest_epoch = epoch
         for split, layers in counts.items():
-            self._latest[split] = dict(layers)
             self._records.setdefault(split, {})[epoch] = found[split]
             self._order += [name for name in layers if name not in self._order]
         if whole:
             self._warn(found)
+        else:
+            earlier = self._latest if self._latest_epoch == epoch else {}
+            self._latest, self._latest_epoch = {**earlier, **counts}, epoch
         return Measurement.of(epoch, found)
 
     def _warn(self, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
@@ -585,24 +573,6 @@ class Recorder:
 
     def _sample_seed(self) -> int:
         return self._layout.seed * 1024 + distributed.rank()
-
-
-class _Part(NamedTuple):
-    """What a rank has measured last."""
-
-    epoch: int
-    bins: dict[str, dict[str, Any]]
-    counts: dict[str, dict[str, LayerCounts]]
-
-
-def _check_same_bins(layer: str, parts: list[_Part], rank: int) -> None:
-    own, first = parts[rank].bins[layer], next(p.bins[layer] for p in parts if layer in p.bins)
-    if any(own[key] != first[key] for key in ("binning", "exponent", "dims", "seed")):
-        raise ValueError(
-            f"layer {layer!r}: bins {own['binning']} on rank {rank}; expected {first['binning']}, "
-            "as on the first: give bins, or call calibrate() on all ranks before the first "
-            "measurement"
-        )
 
 
 Heard = Callable[..., None]
