@@ -221,7 +221,7 @@ def test_measure_takes_values_outside_the_edges(tmp_path):
     file = tmp_path / "a.npz"
     np.savez(file, h=[[-3.0], [0.2], [0.8], [3.0]] * 4, y=np.arange(16) % 4)
     line = error_of("measure", file, "--bins", "0:1:3")
-    assert "epoch 0, layer 1, acts: 8 of 16 values lie outside [0, 1]" in line
+    assert "epoch 0: layer 1: acts: 8 of 16 values lie outside [0, 1]" in line
     call("measure", file, "--bins", "0:1:3", "--outside", "cell")
     plane, info = store.open_run(tmp_path / "a-plane")
     assert plane.i_ty.item() == 2.0

@@ -164,7 +164,7 @@ def test_the_softmax_of_quantised_networks_has_bins():
     assert np.array_equal(both["i_xt"], np.hstack([first["i_xt"], softmax["i_xt"]]))
     alone = measure_binned([p], y, levels, **options)
     assert np.array_equal(alone["n_cells"], softmax["n_cells"])
-    with pytest.raises(ValueError, match=r"layer 1, acts: .* expected one of the 4 levels"):
+    with pytest.raises(ValueError, match=r"layer 1: acts: .* expected one of the 4 levels"):
         measure_binned([p, p], y, levels, **options)
 
 

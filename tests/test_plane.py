@@ -145,18 +145,18 @@ def test_errors_name_the_epoch_and_the_layer():
     good, bad = np.zeros((2, 9, 1)), np.zeros((2, 9, 2))
     bad[1, 4, 0] = np.nan
     labels = np.zeros(9, int)
-    with pytest.raises(ValueError, match=r"^epoch 7, layer 2, acts: NaN at row 4, unit 0"):
+    with pytest.raises(ValueError, match=r"^epoch 7: layer 2: acts: NaN at row 4, unit 0"):
         measure_arrays({"a": good, "b": bad}, labels, epochs=[3, 7])
-    with pytest.raises(ValueError, match=r"^epoch 0, layer 2, labels: shape \(9,\); expected"):
+    with pytest.raises(ValueError, match=r"^epoch 0: layer 2: labels: shape \(9,\); expected"):
         measure_arrays({"a": good, "b": good[:, :5]}, labels)
-    with pytest.raises(TypeError, match=r"^layer 1, acts: dtype complex128"):
+    with pytest.raises(TypeError, match=r"^layer 1: acts: dtype complex128"):
         measure_layers([good[0] * 1j], labels)
 
 
 def test_values_outside_the_edges():
     acts = np.array([[-3.0], [0.2], [0.8], [3.0]] * 4)
     labels, edges = np.arange(16) % 4, np.array([0, 0.5, 1])
-    with pytest.raises(ValueError, match=r"layer 1, acts: 8 of 16 values lie outside \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"layer 1: acts: 8 of 16 values lie outside \[0, 1\]"):
         measure_arrays({"a": acts}, labels, bins=edges)
     for outside, cells in (("clip", 3), ("cell", 4)):
         plane = measure_arrays({"a": acts}, labels, bins=edges, outside=outside)

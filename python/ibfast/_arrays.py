@@ -3,6 +3,8 @@
 import math
 import operator
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -265,6 +267,16 @@ def view_weights(weights: Any, acts: Acts) -> npt.NDArray[np.float64]:
     if not (array > 0).any(axis=-1).all():
         raise ValueError("weights: all are zero; expected p(x), some of it positive")
     return array
+
+
+@contextmanager
+def errors_name(place: str) -> Iterator[None]:
+    """Put the place before the text of a TypeError or ValueError."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{place}: {error}") from error
 
 
 def check_units(units: str) -> float:

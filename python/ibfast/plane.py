@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ibfast import layer_information
+from ibfast._arrays import errors_name
 from ibfast.binning import to_dict
 
 try:
@@ -108,7 +108,7 @@ def measure_layers(
     """
     layers = []
     for number, a in enumerate(activations, 1):
-        with _errors_name(f"layer {number}"):
+        with errors_name(f"layer {number}"):
             layers.append(
                 layer_information(
                     a, labels, bins=bins, outside=outside, exhaustive=exhaustive, threads=threads
@@ -180,7 +180,7 @@ def measure_arrays(
         )
     records = {}
     for place, number in enumerate(numbers.tolist()):
-        with _errors_name(f"epoch {number}"):
+        with errors_name(f"epoch {number}"):
             records[number] = measure_layers(
                 [stack[place] for stack in stacks.values()],
                 labels,
@@ -207,16 +207,6 @@ def _bins_as_attribute(bins: Any) -> Any:
     """A number, a list of edges, or the JSON of a binning."""
     plain = np.asarray(bins)
     return json.dumps(to_dict(bins)) if plain.dtype == object else plain.tolist()
-
-
-@contextmanager
-def _errors_name(place: str) -> Iterator[None]:
-    """Put the place before the text of an error."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{place}, {error}") from error
 
 
 def _with_epochs(name: str, a: NDArray[Any]) -> NDArray[Any]:

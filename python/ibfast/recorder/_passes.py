@@ -15,23 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ibfast._arrays import errors_name
 from ibfast.recorder._cells import Cells, Extent, Keys
 from ibfast.recorder._counting import LayerCounts, Targets
 from ibfast.recorder._layout import Layout
 from ibfast.recorder._pooling import Rows, pool_output
 from ibfast.recorder._samples import as_numpy, priorities
 
-__all__ = ["CalibrationPass", "CountingPass", "as_it_is", "device_of", "errors_name"]
-
-
-@contextmanager
-def errors_name(place: str) -> Iterator[None]:
-    """Put the place before the text of an error."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{place}: {error}") from error
+__all__ = ["CalibrationPass", "CountingPass", "as_it_is", "device_of"]
 
 
 @contextmanager

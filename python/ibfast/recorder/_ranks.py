@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ibfast._arrays import errors_name
 from ibfast.recorder._counting import LayerCounts
-from ibfast.recorder._passes import errors_name
 
 __all__ = ["Part", "merge_parts"]
 

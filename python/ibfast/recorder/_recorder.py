@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ibfast import __version__, distributed
-from ibfast._arrays import SaturationWarning, check_count
+from ibfast._arrays import SaturationWarning, check_count, errors_name
 from ibfast.estimators import Estimator
 from ibfast.recorder._batches import (
     Batch,
@@ -32,7 +32,6 @@ from ibfast.recorder._passes import (
     CountingPass,
     as_it_is,
     device_of,
-    errors_name,
 )
 from ibfast.recorder._ranks import Part, merge_parts
 from ibfast.recorder._result import Measurement, dataset, diagnose, measure_counts
