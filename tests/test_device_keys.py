@@ -15,7 +15,7 @@ from ibfast.binning._cells import compile_binning
 torch = pytest.importorskip("torch")
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
-from ibfast import _device_keys  # noqa: E402
+from ibfast import _device_hash, _device_keys  # noqa: E402
 from ibfast._device_keys import DeviceKeyer  # noqa: E402
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -301,7 +301,7 @@ def test_no_bit_of_a_packed_row_is_lost(bits):
         codes = np.full((2, d), 2**bits - 1)
         codes[1] = np.arange(d) * 7 % 2**bits
         step = 8 if bits <= 8 and d <= 16 else bits
-        keys = _device_keys._packed(torch.from_numpy(codes), step)
+        keys = _device_hash._packed(torch.from_numpy(codes), step)
         assert np.array_equal(keys.numpy().view(np.uint64), oracle.keys(codes, 2**bits))
 
 
