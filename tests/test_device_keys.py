@@ -154,7 +154,7 @@ def test_bins_between_edges(bins, dtype, outside):
     edges = bins.edges if isinstance(bins, Edges) else np.linspace(*bins.range, bins.n + 1)
     values = values_of(dtype, edges, outside)
     if len(values) == 0:
-        pytest.skip("the dtype has no such value")
+        return  # of a dtype that has no such value
     for d in (1, 2, 3, 16, 17, 40, 300):
         codes, keys = check(rows_of(values, d), bins, outside)
         if d in (1, 17, 40):
@@ -180,7 +180,7 @@ def test_edges_of_each_unit(dtype, d, outside):
         inside = [x[:, u][(numbers(x[:, u]) >= edges[u, 0]) & (numbers(x[:, u]) <= edges[u, -1])]
                   for u in range(d)]  # fmt: skip
         if not all(map(len, inside)):
-            pytest.skip("the dtype has no such value")
+            return  # of a dtype that has no such value
         x = torch.stack([v.repeat(100 // len(v) + 1)[:100] for v in inside], dim=1)
     codes, _ = check(x, Edges(edges), outside)
     assert np.array_equal(codes, oracle.codes(numbers(x), Edges(edges), outside))
