@@ -1,6 +1,7 @@
 import matplotlib.figure
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.collections import LineCollection
 
 from ibfast import plots
@@ -71,3 +72,63 @@ def test_the_same_plane_gives_the_same_svg(tmp_path):
         plots.save_figures(plane, tmp_path / name)
     first = (tmp_path / "a" / "information_plane.svg").read_bytes()
     assert first == (tmp_path / "b" / "information_plane.svg").read_bytes()
+
+
+def recorded():
+    """Of two splits, in the form of a recorder's; the test was not measured at first."""
+    train, test = random_plane(seeds=1), random_plane(seeds=1)
+    plane = xr.concat([train, test], xr.Variable("split", ["train", "test"]))
+    plane = plane.transpose("seed", "epoch", "layer", "split")
+    plane["i_ty_null"] = 0.1 * plane.i_ty
+    plane["n"] = xr.full_like(plane.i_xt, 16.0)
+    plane["n"][..., 1] = 8.0
+    for name in ("i_xt", "i_ty", "i_ty_null", "n"):
+        plane[name][:, :2, :, 1] = np.nan
+    return plane
+
+
+def test_splits_are_side_by_side_with_the_same_axes():
+    figure = plots.plane_figure(recorded())
+    train, test, _ = figure.axes
+    assert (train.get_title(), test.get_title()) == ("train", "test")
+    assert train.get_xlim() == test.get_xlim() == (0, pytest.approx(1.03 * 4))
+    assert "saturation: log$_2$ 8 = 3 bits" in [text.get_text() for text in test.texts]
+    paths = [c for c in test.collections if c.get_array() is not None]
+    assert [len(path.get_segments()) for path in paths] == [2] * 4  # of three epochs
+    assert figure.legends[0].get_texts()[0].get_text() == "1: layer 0"
+
+
+def test_shuffled_labels_are_dotted(ax):
+    plane = recorded().sel(split="test")
+    plots.plot_against_epoch(plane, "i_ty", ax)
+    solid, dotted = ([li for li in ax.lines if li.get_linestyle() == style] for style in ("-", ":"))
+    assert len(solid) == len(dotted) == 4
+    assert dotted[2].get_ydata() == pytest.approx(0.1 * solid[2].get_ydata())
+    assert len(dotted[2].get_xdata()) == 3
+
+
+def test_a_layer_that_was_never_measured_is_left_out(ax):
+    plane = random_plane()
+    plane["i_xt"][:, :, 1] = np.nan
+    plots.plot_information_plane(plane, ax)
+    assert len([c for c in ax.collections if c.get_array() is not None]) == 3
+    plots.plot_against_epoch(plane, "i_xt", ax)
+
+
+def test_layers_of_many_positions_have_limits_of_their_own(ax):
+    plane = random_plane()
+    plane["n"] = xr.full_like(plane.i_xt, 16.0)
+    plane["n"][:, :, 0] = 64
+    plots.plot_information_plane(plane, ax)
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == [f"saturation: log$_2$ {n} = {k} bits" for n, k in ((16, 4), (64, 6))]
+    assert ax.get_xlim()[1] == pytest.approx(1.03 * 6)
+
+
+def test_a_long_name_leaves_fewer_columns():
+    plane = random_plane()
+    plane.layer.attrs["names"] = ["3", "a" * 60, "b", "c"]
+    figure = plots.plane_figure(plane)
+    legend = figure.axes[0].get_legend()
+    assert legend._ncols == 1
+    assert legend.get_texts()[0].get_text() == "1: module 3"

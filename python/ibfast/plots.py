@@ -120,7 +120,8 @@ def plot_information_plane(
 def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes, *, log: bool = False) -> Axes:
     """Draw one variable of every layer against epoch: mean over seeds, band of one sd.
 
-    Seeds where it is NaN are left out of the mean.
+    Seeds where it is NaN are left out of the mean. I(T;Y) of shuffled labels, where the plane has
+    it, is dotted.
 
     Parameters
     ----------
@@ -153,6 +154,9 @@ def plot_against_epoch(plane: xr.Dataset, name: str, ax: Axes, *, log: bool = Fa
         ax.plot(
             layer.epoch, mean, color=colour, lw=1.6, marker=marker, clip_on=not marker, label=label
         )
+        if name == "i_ty" and "i_ty_null" in plane:
+            null = plane.i_ty_null.isel(layer=place).mean("seed").dropna("epoch")
+            ax.plot(null.epoch, null, color=colour, lw=1.2, ls=":")
     top = max(float(values.max()), 1e-3)
     if name == "i_xt":
         top = np.log2(_rows(plane)[-1])
@@ -356,7 +360,8 @@ def _epoch_figure(plane: xr.Dataset) -> Figure:
         rows[0][1].set_ylim(0, 1.08 * max(float(plane.i_ty.max()), 1e-3))
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, title="layer", loc="outside right center", frameon=False)
-    figure.suptitle(title_of(plane) + _band(plane), fontsize="medium")
+    dotted = "; dotted: labels shuffled" if "i_ty_null" in plane else ""
+    figure.suptitle(title_of(plane) + _band(plane) + dotted, fontsize="medium")
     return figure
 
 
