@@ -243,6 +243,7 @@ def test_info():
         ("torch", "ibfast.labels", r'needs torch: pip install "ibfast\[torch\]"'),
         ("torch", "ibfast.activations", r'needs torch: pip install "ibfast\[torch\]"'),
         ("torch", "ibfast._device_keys", r'needs torch: pip install "ibfast\[torch\]"'),
+        ("torch", "ibfast.recorder", r'Recorder needs torch: pip install "ibfast\[torch\]"'),
         ("matplotlib", "ibfast.gradient_plots", r'needs matplotlib: pip install "ibfast\[plot\]"'),
         ("torch", "ibfast.train", r'needs torch: pip install "ibfast\[torch\]"'),
         ("xarray", "ibfast.plane", r'needs xarray: pip install "ibfast\[store\]"'),

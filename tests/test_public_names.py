@@ -8,6 +8,9 @@ import types
 import pytest
 
 import ibfast
+import ibfast.distributed
+import ibfast.integrations.loop
+import ibfast.recorder
 
 PUBLIC = {
     "ibfast": ibfast,
@@ -15,7 +18,10 @@ PUBLIC = {
     "bottleneck": ibfast.bottleneck,
     "corrections": ibfast.corrections,
     "datasets": ibfast.datasets,
+    "distributed": ibfast.distributed,
     "estimators": ibfast.estimators,
+    "integrations.loop": ibfast.integrations.loop,
+    "recorder": ibfast.recorder,
     "selftest": ibfast.selftest,
     "uncertainty": ibfast.uncertainty,
 }

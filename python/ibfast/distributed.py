@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ibfast.counts import JointCounts
 
-__all__ = ["gather", "in_use", "merge_counts", "rank"]
+__all__ = ["merge_counts"]
 
 _T = TypeVar("_T")
 
