@@ -14,7 +14,8 @@ __all__ = ["Reservoir", "priorities"]
 def priorities(first: int, rows: int, seed: int) -> NDArray[np.uint64]:
     """Random numbers of rows first, first + 1, ...: splitmix64 (Steele, Lea & Flood 2014)."""
     with np.errstate(over="ignore"):
-        z = np.arange(first + 1, first + rows + 1, dtype=np.uint64) + np.uint64(seed << 32)
+        start = np.uint64((seed << 32) % 2**64)
+        z = np.arange(first + 1, first + rows + 1, dtype=np.uint64) + start
         z *= np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
