@@ -252,6 +252,17 @@ def test_the_ends_of_floating_point(tmp_path, scale, dims):
     xr.testing.assert_identical(again.plane(), recorder.plane())
 
 
+@pytest.mark.parametrize("dims", ["joint", 2])
+def test_a_batch_of_infinities_alone_has_no_say_in_the_width(dims):
+    x, y = data()
+    x = x + 1000
+    x[:50] = torch.inf
+    model = Function(torch.clone)
+    whole, parts = (Recorder(model, Function, dims=dims, exhaustive=True) for _ in range(2))
+    assert parts.measure(batches(x, y, 50), epoch=0) == whole.measure((x, y), epoch=0)
+    assert bins_of(parts, "Function") == bins_of(whole, "Function")
+
+
 def test_tensors_that_are_negated_lazily():
     model = Function(lambda x: torch.complex(x, x).conj().imag)
     x, y = data()

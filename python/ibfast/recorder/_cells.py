@@ -156,12 +156,14 @@ class Cells:
             raise _not_a_number(values)
         if math.isinf(low) or math.isinf(high):
             finite = values[torch.isfinite(values)]
-            low, high = _extremes(finite) if len(finite) else (0.0, 0.0)
+            low, high = _extremes(finite) if len(finite) else (math.inf, -math.inf)
         return Extent(low, high, len(values), not values.is_floating_point())
 
     def settle(self, extents: Sequence[Extent], when: str) -> None:
         """Fix what can be fixed from the extents of all batches, whatever their order."""
         low, high = min(e.low for e in extents), max(e.high for e in extents)
+        if low > high:  # no finite value
+            low = high = 0.0
         if self._projects and self._exponent is None:
             largest = math.frexp(max(abs(low), abs(high)) or 1.0)[1]
             self._exponent = max(largest, _LEAST_POWER + _RESOLUTION + 128)
