@@ -179,9 +179,10 @@ def view_classes(name: str, value: Any, acts: Acts) -> npt.NDArray[Any]:
         expected = "(n,)" if acts.repeats is None else "(n,) or (repeats, n)"
         raise _shape_error(name, array, expected, acts)
     if array.dtype.kind == "f":
+        wide = array.astype(np.float64, copy=False)  # float16 has no 2**63
         with np.errstate(invalid="ignore"):  # NaN and what 64 bits cannot hold are refused below
-            whole = array.astype(np.int64)
-        if not (np.isfinite(array) & (np.abs(array) < 2.0**63) & (whole == array)).all():
+            whole = wide.astype(np.int64)
+        if not (np.isfinite(wide) & (np.abs(wide) < 2.0**63) & (whole == wide)).all():
             raise ValueError(f"{name}: fractional values; expected classes 0, 1, 2, ...")
         return whole
     if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:

@@ -1,6 +1,5 @@
 """Counts of (cell, class) that can be streamed, merged, stored and read back."""
 
-import copy
 import itertools
 import json
 import struct
@@ -163,7 +162,7 @@ class JointCounts:
             table.update(view.array, view.bfloat16, compiled, *rest)
 
         kind = "f" if view.bfloat16 else view.array.dtype.kind
-        self._update(count, view, kind, labels, weights)
+        self._update(count, view, kind, view_labels(labels, view), weights)
 
     def _update_keys(
         self, keys: Any, labels: Any, weights: Any = None, *, units: int, kind: str
@@ -174,7 +173,9 @@ class JointCounts:
         ----------
         keys : array_like of 64-bit integers, shape (n, 2)
             As `_core.keys` gives them: bits of the high word, then of the low one.
-        labels, weights
+        labels : array_like or Labels
+            As in `update`, or viewed already.
+        weights
             As in `update`.
         units : int
             Of the activations.
@@ -197,12 +198,12 @@ class JointCounts:
         def count(table: _core.CountTable, *rest: Any) -> None:
             table.update_keys(words, *rest)
 
-        self._update(count, acts, kind, labels, weights)
+        label = labels if isinstance(labels, Labels) else view_labels(labels, acts)
+        self._update(count, acts, kind, label, weights)
 
     def _update(
-        self, count: Callable[..., None], acts: Acts, kind: str, labels: Any, weights: Any
+        self, count: Callable[..., None], acts: Acts, kind: str, label: Labels, weights: Any
     ) -> None:
-        label = view_labels(labels, acts)
         weight = None if weights is None else view_weights(weights, acts)
         with self._lock:
             self._check_batch(acts, kind, label, weight)
@@ -349,8 +350,10 @@ class JointCounts:
         tables = []
         for first, last in itertools.pairwise([0, *starts.tolist(), len(keys)]):
             entries = slice(*np.searchsorted(cell, [first, last]))
-            table = copy.copy(self)
-            table._lock, table._units = threading.RLock(), 1
+            table = JointCounts(
+                self._binning, self._n_classes, outside=self._outside, threads=self._threads
+            )
+            table._units, table._kind = 1, self._kind
             table._table = kind.restore(
                 keys[first:last],
                 rows[first:last],

@@ -34,6 +34,7 @@ __all__ = [
 
 _MARKERS = "os^DvP*Xh<>pd"
 _GREY = "0.45"
+_LINE = 0.21  # inches of a line of a legend
 _MOST_LIMITS = 3  # lines of saturation, where layers have unlike numbers of rows
 
 
@@ -331,7 +332,9 @@ def plane_figure(plane: xr.Dataset) -> Figure:
     matplotlib.figure.Figure
     """
     parts = _splits(plane)
-    figure = Figure(figsize=(1.6 + 5.6 * len(parts), 5.8), layout="constrained")
+    lines = -(-plane.sizes["layer"] // _legend(plane, len(parts))["ncols"])
+    size = 1.6 + 5.6 * len(parts), 5.8 + _LINE * max(0, lines - 3)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1, len(parts), sharex=True, sharey=True, squeeze=False)[0]
     for ax, (split, part) in zip(axes, parts, strict=True):
         last = ax is axes[-1]
@@ -349,7 +352,8 @@ def plane_figure(plane: xr.Dataset) -> Figure:
 
 def _epoch_figure(plane: xr.Dataset) -> Figure:
     parts = _splits(plane)
-    figure = Figure(figsize=(9.6, 0.6 + 3.8 * len(parts)), layout="constrained")
+    height = max(0.6 + 3.8 * len(parts), 0.8 + _LINE * plane.sizes["layer"])
+    figure = Figure(figsize=(9.6, height), layout="constrained")
     rows = figure.subplots(len(parts), 2, squeeze=False, sharey="col")
     for (left, right), (split, part) in zip(rows, parts, strict=True):
         plot_against_epoch(part, "i_xt", left)
@@ -366,10 +370,14 @@ def _epoch_figure(plane: xr.Dataset) -> Figure:
 
 
 def _splits(plane: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
-    """Each split of the data by its name; the plane itself, without one, where there are none."""
+    """Each split of the data by its name; the plane itself, without one, where there are none.
+
+    Splits without these labels have nothing to show.
+    """
     if "split" not in plane.dims:
         return [("", plane)]
-    return [(name, plane.sel(split=name)) for name in plane.split.values.tolist()]
+    parts = [(name, plane.sel(split=name)) for name in plane.split.values.tolist()]
+    return [(name, part) for name, part in parts if part.i_ty.notnull().any()]
 
 
 def _rows(plane: xr.Dataset) -> list[int]:

@@ -62,8 +62,9 @@ def as_loader(loader: Any) -> Any:
 
 def one_pass(loader: Any) -> Iterator[Any]:
     """All batches; random generators of a DataLoader's own are left as they were."""
-    sampler = getattr(loader, "sampler", None)
-    generators = [getattr(owner, "generator", None) for owner in (loader, sampler)]
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    owners = (loader, *(getattr(part, "sampler", None) for part in (loader, batch_sampler)))
+    generators = [getattr(owner, "generator", None) for owner in (*owners, batch_sampler)]
     states = [(g, g.get_state()) for g in generators if isinstance(g, torch.Generator)]
     try:
         yield from loader

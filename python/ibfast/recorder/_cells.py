@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ _BOUNDS: dict[type[nn.Module], Range] = {
     nn.Tanh: (-1.0, 1.0),
 }
 _RESOLUTION = 24  # bits of an activation that is projected, at its largest when it was calibrated
+_LEAST_POWER = -1074  # of two in float64
 _LARGEST = 2.0**31  # in that resolution: 128 times as large
 _MOST_PROJECTED = 1 << 21  # units, so that sums are exact in float64
 
@@ -154,20 +156,24 @@ class Cells:
             raise _not_a_number(values)
         if math.isinf(low) or math.isinf(high):
             finite = values[torch.isfinite(values)]
-            low, high = _extremes(finite) if len(finite) else (0.0, 0.0)
+            low, high = _extremes(finite) if len(finite) else (math.inf, -math.inf)
         return Extent(low, high, len(values), not values.is_floating_point())
 
     def settle(self, extents: Sequence[Extent], when: str) -> None:
         """Fix what can be fixed from the extents of all batches, whatever their order."""
         low, high = min(e.low for e in extents), max(e.high for e in extents)
+        if low > high:  # no finite value
+            low = high = 0.0
         if self._projects and self._exponent is None:
-            self._exponent = math.frexp(max(abs(low), abs(high)) or 1.0)[1]
+            largest = math.frexp(max(abs(low), abs(high)) or 1.0)[1]
+            self._exponent = max(largest, _LEAST_POWER + _RESOLUTION + 128)
         elif self._binning is None and extents[0].whole:
             self._binning = Integers()
             self.note = "integers are their own cells"
         elif self._binning is None:
-            self.span = high - low or max(abs(low), abs(high)) or 1.0
-            self._binning = Width(2.0 ** round(math.log2(self.span / self._n_bins)))
+            self.span = min(high - low or max(abs(low), abs(high)) or 1.0, sys.float_info.max)
+            power = round(math.log2(self.span) - math.log2(self._n_bins))
+            self._binning = Width(2.0 ** max(power, _LEAST_POWER))
             self.note = (
                 f"width chosen for about {self._n_bins} bins between {low:.4g} and {high:.4g}, the "
                 f"extent of {sum(e.rows for e in extents)} rows {when}"
@@ -247,6 +253,7 @@ class Cells:
             "seed": self._seed,
             "note": self.note,
             "span": self.span,
+            "pooled": self.pooled,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -255,6 +262,7 @@ class Cells:
         self._binning = None if binning is None else from_dict(binning)
         self._exponent, self.dims = state["exponent"], state["dims"]
         self._seed, self.note, self.span = state["seed"], state["note"], state["span"]
+        self.pooled = state.get("pooled", self.pooled)
         self._keyer = None
 
     def describe(self) -> str:

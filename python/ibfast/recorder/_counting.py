@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from ibfast._arrays import (
     Acts,
+    Labels,
+    as_array,
     as_distributions,
     as_finite,
-    as_values,
     view_classes,
     view_weights,
+    widen_bfloat16,
 )
 from ibfast._resampling import draw_seed, joint_of, shuffled_information, summaries
 from ibfast.binning._kinds import Binning
@@ -80,7 +82,9 @@ def read_targets(
             raise ValueError(f"labels: None for {name!r}; expected the labels of each batch")
         if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(f"labels: label set {name!r}; expected names without '/'")
-    arrays = {name: as_values("labels", _on_host(one)) for name, one in sets.items()}
+    views = {name: as_array("labels", _on_host(one)) for name, one in sets.items()}
+    itemsize = {name: view.dtype.itemsize for name, (view, _) in views.items()}  # as they came
+    arrays = {name: widen_bfloat16(a) if wide else a for name, (a, wide) in views.items()}
     lengths = {len(a) if a.ndim else 0 for a in arrays.values()}
     if len(lengths) > 1 or 0 in lengths:
         raise ValueError(
@@ -94,7 +98,7 @@ def read_targets(
     for name, array in arrays.items():
         own = class_weights.get(name, class_weights.get(None))
         if array.dtype.kind == "f" and array.ndim == 2:
-            soft = as_distributions("labels", array, array.dtype.itemsize)
+            soft = as_distributions("labels", array, itemsize[name])
             arrays[name], each[name] = _reweigh_soft(soft, p, own)
         else:
             flat = Acts(np.zeros((array.size, 1)), False)
@@ -187,7 +191,9 @@ class LayerCounts:
             if targets.inputs is not None:
                 columns["inputs"] = targets.inputs
             for name, column in columns.items():
-                sample[name] = _of_keys(column, column, positions, 1)[chosen]
+                rows = _of_keys(column, column, positions, 1)[chosen]
+                soft = rows.dtype.kind == "f"
+                sample[name] = rows / rows.sum(axis=1, keepdims=True) if soft else rows
             self.sample.add(sample)
 
     def _count(
@@ -207,9 +213,10 @@ class LayerCounts:
         weights = targets.weights[label_set]
         if weights is not None:
             weights = _of_keys(weights, targets.labels[label_set], positions, keys.repeats)
+        column = _of_keys(labels, labels, positions, keys.repeats)
         tables[name]._update_keys(
             keys.keys,
-            _of_keys(labels, labels, positions, keys.repeats),
+            Labels(None, column) if column.dtype.kind == "f" else column,  # soft: checked, as wide
             weights,
             units=keys.units,
             kind=keys.kind,

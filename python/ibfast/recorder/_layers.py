@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeAlias, cast
 
+import torch
 from torch import nn
+from torch.jit._trace import TopLevelTracedModule
+from torch.nn.utils.parametrize import is_parametrized
 
-__all__ = ["RESHAPING", "Chosen", "Layers", "check_option", "choose", "option_of", "unwrap"]
+__all__ = [
+    "RESHAPING",
+    "Chosen",
+    "Layers",
+    "check_option",
+    "choose",
+    "module_name",
+    "option_of",
+    "unwrap",
+]
 
 Layers: TypeAlias = (
     str | nn.Module | type[nn.Module] | Callable[[str, nn.Module], bool] | Iterable[Any]
 )
 
 RESHAPING = (nn.Dropout, nn.Flatten, nn.Identity, nn.Unflatten)
+_PARAMETRIZED = ".parametrizations."  # where torch.nn.utils.parametrize keeps what makes weights
 _NORMALISING = (nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)
 
 
@@ -47,7 +60,7 @@ def choose(model: nn.Module, layers: Layers) -> Chosen:
         The choice is of another type, empty, or names what the model does not have.
     """
     named = dict(model.named_modules(remove_duplicate=False))
-    named[type(model).__name__] = named.pop("")
+    named.setdefault(type(model).__name__, named.pop(""))  # unless it has a module of that name
     choices: list[Any] = []
     if isinstance(layers, str) and layers == "auto":
         found = _activations(model)
@@ -66,6 +79,9 @@ def choose(model: nn.Module, layers: Layers) -> Chosen:
     for name, module in named.items():  # a module of two names is one layer
         if name in found and not any(module is other for other in chosen.values()):
             chosen[name] = module
+    for name, module in chosen.items():
+        if not _takes_hooks(module):
+            raise ValueError(f"layers: {name!r} is TorchScript, inside which nothing is watched")
     one_by_one = {
         name
         for name, module in chosen.items()
@@ -116,24 +132,34 @@ def _activations(model: nn.Module) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     last = None
     for name, module in model.named_modules():
-        leaf = isinstance(module, nn.MultiheadAttention) or not any(module.children())
+        own = [child for child, _ in module.named_children() if child != "parametrizations"]
+        leaf = isinstance(module, nn.MultiheadAttention) or not own
         inside = any(
             isinstance(outer, nn.MultiheadAttention) and name.startswith(f"{path}.")
             for path, outer in found.items()
         )
-        if not leaf or inside or isinstance(module, RESHAPING):
+        if not leaf or inside or isinstance(module, RESHAPING) or not _takes_hooks(module):
+            continue
+        if _PARAMETRIZED in f".{name}.":
             continue
         if _is_activation(module):
             if last is not None:
                 del found[last]
             found[name or type(model).__name__] = module
             last = None
-        elif any(True for _ in module.parameters(recurse=False)) and not isinstance(
-            module, _NORMALISING
-        ):
+        elif _has_weights(module) and not isinstance(module, _NORMALISING):
             last = name or type(model).__name__
             found[last] = module
     return found
+
+
+def _takes_hooks(module: nn.Module) -> bool:
+    script = isinstance(module, torch.jit.ScriptModule)
+    return not script or isinstance(module, TopLevelTracedModule)
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return is_parametrized(module) or any(True for _ in module.parameters(recurse=False))
 
 
 def _is_activation(module: nn.Module) -> bool:
@@ -141,19 +167,25 @@ def _is_activation(module: nn.Module) -> bool:
     return home in ("activation", "activations") and not isinstance(module, nn.MultiheadAttention)
 
 
-def option_of(option: Any, layer: str, default: Any) -> Any:
+def module_name(layer: str, modules: Container[str]) -> str:
+    """The name of the module of a layer: ``name`` of ``name:2``."""
+    name, _, call = layer.rpartition(":")
+    return name if layer not in modules and call.isdecimal() else layer
+
+
+def option_of(option: Any, layer: str, module: str, default: Any) -> Any:
     """The value of an option for a layer: the option itself, or from a mapping of names, patterns.
 
-    The exact name counts before patterns, and these in their order; ``name:2`` is, where nothing
-    fits it, as ``name``.
+    The exact name counts before patterns, and these in their order; ``name:2`` is, where no name
+    or pattern with a colon fits it, as ``name``.
     """
     if not isinstance(option, Mapping):
         return option
-    for name in (layer, layer.partition(":")[0]):
+    for name in dict.fromkeys((layer, module)):
         if name in option:
             return option[name]
         for pattern, value in option.items():
-            if fnmatchcase(name, pattern):
+            if fnmatchcase(name, pattern) and (name == module or ":" in pattern):
                 return value
     return default
 
@@ -170,7 +202,7 @@ def check_option(name: str, option: Any, layers: Iterable[str], check: Callable[
         return check(option)
     known = list(layers)
     for pattern in option:
-        base = str(pattern).partition(":")[0]
-        if not any(_fits(layer, base) for layer in known):
+        patterns = str(pattern), module_name(str(pattern), ()), str(pattern).partition(":")[0]
+        if not any(_fits(layer, one) for layer in known for one in patterns):
             raise ValueError(f"{name}: {pattern!r} fits none of the layers {', '.join(known)}")
     return {pattern: check(value) for pattern, value in option.items()}

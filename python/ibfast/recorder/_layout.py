@@ -9,7 +9,7 @@ from torch import nn
 from ibfast._arrays import check_count, check_threads
 from ibfast.recorder._cells import Cells, bounds_of, check_bins, check_dims
 from ibfast.recorder._counting import LayerCounts
-from ibfast.recorder._layers import Layers, check_option, choose, option_of, unwrap
+from ibfast.recorder._layers import Layers, check_option, choose, module_name, option_of, unwrap
 from ibfast.recorder._pooling import check_pool
 from ibfast.recorder._samples import Reservoir
 
@@ -55,15 +55,19 @@ class Layout:
 
     def pooling_of(self, name: str) -> tuple[Any, int | str]:
         """The pool of a layer and where its channels are."""
-        return option_of(self.pool, name, "flatten"), option_of(self.channels, name, "auto")
+        return self._option(self.pool, name, "flatten"), self._option(self.channels, name, "auto")
 
-    def cells_of(self, name: str, module: nn.Module) -> Cells:
+    def _option(self, option: Any, name: str, default: Any) -> Any:
+        return option_of(option, name, module_name(name, self.modules), default)
+
+    def cells_of(self, name: str) -> Cells:
         """The cells of a layer, which are made when it first runs."""
         if name not in self.cells:
+            module = self.modules[module_name(name, self.modules)]
             pooled_by_name = isinstance(self.pooling_of(name)[0], str)
             self.cells[name] = Cells(
-                option_of(self.bins, name, 30),
-                option_of(self.dims, name, "joint"),
+                self._option(self.bins, name, 30),
+                self._option(self.dims, name, "joint"),
                 bounds_of(module) if pooled_by_name else None,
                 self.seed,
                 self._threads,

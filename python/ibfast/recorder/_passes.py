@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.backends import mha
 
 from ibfast._arrays import errors_name
 from ibfast.recorder._cells import Cells, Extent, Keys
@@ -37,16 +38,47 @@ def as_it_is(model: nn.Module) -> Iterator[None]:
         with torch.no_grad(), torch.random.fork_rng(cuda), eager():
             yield
     finally:
+        # By the methods first, which may do more, as to merge weights for evaluation.
+        for module, training in modes.items():
+            if module.training != training:
+                module.train(training)
         for module, training in modes.items():
             module.training = training
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
 
 
+class _Unfused:
+    """No fused attention while any thread is inside, then as it was before."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, True
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = mha.get_fastpath_enabled()
+                mha.set_fastpath_enabled(False)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                mha.set_fastpath_enabled(self._before)
+
+
+_UNFUSED = _Unfused()
+
+
 @contextmanager
 def eager() -> Iterator[None]:
-    """Run compiled models as they are written: compiled ones do not call hooks."""
+    """Run models as they are written: compiled ones, and fused attention, do not call hooks.
+
+    Fused layers of transformers hand over nested tensors, which layers with hooks cannot take.
+    """
     with ExitStack() as stack:
+        stack.enter_context(_UNFUSED)
         # Its compiler takes seconds to import, and where nobody has, nothing is compiled.
         if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):  # torch 2.6
             stack.enter_context(torch.compiler.set_stance("force_eager"))
@@ -58,6 +90,11 @@ def device_of(model: nn.Module) -> torch.device | None:
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
     return None
+
+
+def _in_backward() -> bool:
+    """Whether autograd runs now, and so layers only as gradient checkpoints run them again."""
+    return bool(torch._C._current_graph_task_id() != -1)
 
 
 class _Pass(ABC):
@@ -77,7 +114,8 @@ class _Pass(ABC):
     def __enter__(self) -> Any:
         with ExitStack() as stack:
             stack.enter_context(eager())
-            stack.callback(self._layout.model.register_forward_pre_hook(self._before).remove)
+            before = self._before_hook()
+            stack.callback(self._layout.model.register_forward_pre_hook(before).remove)
             for name, module in self._layout.modules.items():
                 stack.callback(module.register_forward_hook(self._hook(name, module)).remove)
             self._stack = stack.pop_all()
@@ -86,22 +124,27 @@ class _Pass(ABC):
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def _before(self, module: nn.Module, args: Any) -> None:
-        if self._calls:
-            raise ValueError(
-                f"labels: missing for batch {self.batches}: after the model has run on a batch, "
-                "hand over its labels before it runs on the next"
-            )
+    def _before_hook(self) -> Callable[[nn.Module, Any], None]:
+        def before(module: nn.Module, args: Any) -> None:
+            if self._calls and module is self._layout.model:
+                raise ValueError(
+                    f"labels: missing for batch {self.batches}: after the model has run on a "
+                    "batch, hand over its labels before it runs on the next"
+                )
+
+        return before  # a function, which a copy of the model shares, as it does the hooks below
 
     def _hook(self, name: str, registered: nn.Module) -> Callable[[nn.Module, Any, Any], None]:
         pool, channels = self._layout.pooling_of(name)
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            if module is not registered:
+            if getattr(module, "_is_replica", False):
                 raise RuntimeError(
                     "a replica of the model runs, as DataParallel makes them: listen to "
                     "model.module, or use measure()"
                 )
+            if module is not registered or _in_backward():  # a copy of the model; a checkpoint
+                return
             with self._lock:
                 self._calls[name] += 1
                 call = self._calls[name]
@@ -135,7 +178,7 @@ class CalibrationPass(_Pass):
 
     def see(self, name: str, module: nn.Module, rows: Rows) -> None:
         """Observe it, unless its cells are fixed."""
-        cells = self._layout.cells_of(name, module)
+        cells = self._layout.cells_of(name)
         if cells.ready:
             return
         extent = cells.observe(rows.values)
@@ -162,11 +205,12 @@ class CountingPass(_Pass):
         self._seed = seed
         self._pending: dict[str, _Seen] = {}
         self._rows: Counter[str] = Counter()
+        self._half = False  # an error came while a batch was counted
         self.counts: dict[str, LayerCounts] = {}
         self.shared: set[str] = set()  # one row for all samples, as embeddings of positions have
 
     def see(self, name: str, module: nn.Module, rows: Rows) -> None:
-        cells = self._layout.cells_of(name, module)
+        cells = self._layout.cells_of(name)
         while not cells.ready:
             cells.settle([cells.observe(rows.values)], "of its first batch")
         if name not in self.counts:
@@ -198,6 +242,8 @@ class CountingPass(_Pass):
                 f"labels: of batch {self.batches}, but none of the layers "
                 f"{', '.join(map(repr, self._layout.modules))} has run since the last labels"
             )
+        self._check_whole()
+        self._half = True
         for name, seen in self._pending.items():
             if self._layout.automatic and seen.keys.samples(seen.positions) == 1 < targets.n:
                 self.shared.add(name)
@@ -205,10 +251,16 @@ class CountingPass(_Pass):
                 continue
             with errors_name(f"layer {name!r}, batch {self.batches}"):
                 self.counts[name].add(seen.keys, seen.positions, targets, seen.sample)
+        self._half = False
         self._pending.clear()
         self.end_batch()
 
+    def _check_whole(self) -> None:
+        if self._half:
+            raise ValueError(f"batch {self.batches}: counted in part only, for an error came then")
+
     def check_complete(self) -> None:
         """Raise unless every batch has had its labels."""
+        self._check_whole()
         if self._pending:
             raise ValueError(f"labels: missing for batch {self.batches}, the last")

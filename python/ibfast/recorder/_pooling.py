@@ -120,4 +120,4 @@ def _checked(values: Tensor) -> Tensor:
         raise TypeError(f"its output is {values.dtype}; expected real numbers")
     if values.numel() == 0:
         raise ValueError(f"its output has shape {tuple(values.shape)}, which is empty")
-    return values.detach()
+    return values.detach().resolve_neg()  # of which NumPy has none

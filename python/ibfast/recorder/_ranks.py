@@ -47,7 +47,8 @@ def merge_parts(parts: Sequence[Part]) -> dict[str, dict[str, LayerCounts]]:
 
 
 def _check_same_cells(layer: str, parts: Sequence[Part], rank: int) -> None:
-    own, first = parts[rank].cells[layer], next(p.cells[layer] for p in parts if layer in p.cells)
+    counted = (p for p in parts if any(layer in layers for layers in p.counts.values()))
+    own, first = parts[rank].cells[layer], next(counted).cells[layer]
     if any(own[key] != first[key] for key in ("binning", "exponent", "dims", "seed")):
         raise ValueError(
             f"layer {layer!r}: bins {own['binning']} on rank {rank}; expected {first['binning']}, "

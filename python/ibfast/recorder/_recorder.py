@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import warnings
 import zlib
@@ -25,7 +26,7 @@ from ibfast.recorder._batches import (
     unpack_pair,
 )
 from ibfast.recorder._counting import LayerCounts, check_class_weights, read_targets
-from ibfast.recorder._layers import Layers
+from ibfast.recorder._layers import Layers, module_name
 from ibfast.recorder._layout import Layout
 from ibfast.recorder._passes import (
     CalibrationPass,
@@ -201,7 +202,8 @@ class Recorder:
         """Run the model on all batches of a loader, in evaluation mode, and measure its layers.
 
         Modes of modules, gradients and random numbers (of torch, NumPy, Python and the loader) are
-        left as they were.
+        left as they were; but workers that are persistent go on where they are: of these give
+        another loader than that of the training.
 
         Parameters
         ----------
@@ -234,9 +236,12 @@ class Recorder:
         SaturationWarning
             Once a layer, where at least nine rows in ten are alone in their cells.
         """
-        if not self._due(_check_epoch(epoch)) and not force:
+        epoch = _check_epoch(epoch)
+        if not self._due(epoch) and not force:
             return None
         loaders = dict(loader) if isinstance(loader, Mapping) else {_check_split(split): loader}
+        if not loaders:
+            raise ValueError("loader: an empty mapping; expected at least one split")
         batches = {_check_split(name): as_loader(one) for name, one in loaders.items()}
         model = self._layout.model
         counts = {}
@@ -310,7 +315,8 @@ class Recorder:
         >>> recorder.plane().sizes["epoch"]
         1
         """
-        if not self._due(_check_epoch(epoch)) and not force:
+        epoch = _check_epoch(epoch)
+        if not self._due(epoch) and not force:
             yield lambda labels, inputs=None, weights=None: None
             return
         _check_split(split)
@@ -350,7 +356,12 @@ class Recorder:
         """
         bins = {name: cells.state() for name, cells in self._layout.cells.items()}
         parts = distributed.gather(Part(self._latest_epoch, bins, self._latest), group)
-        measured = self._record(parts[0].epoch, merge_parts(parts), whole=True)
+        counts = merge_parts(parts)
+        for part in parts:  # also of layers that did not run here
+            for name in {name for layers in part.counts.values() for name in layers}:
+                if not (cells := self._layout.cells_of(name)).ready:
+                    cells.restore(part.cells[name])
+        measured = self._record(parts[0].epoch, counts, whole=True)
         self._latest, self._latest_epoch = {}, -1  # lest they be counted twice
         return measured
 
@@ -394,7 +405,7 @@ class Recorder:
                 "outside": "cell",
                 "exhaustive": int(self._exhaustive),
                 "estimators": [f"{name}: {e!r}" for name, e in self._estimators.items()],
-                "never_ran": self._never_ran,
+                "never_ran": [n for n in self.layers if n not in (*self._order, *self._shared)],
                 "same_for_all_samples": self._shared,
                 "model": type(self._layout.model).__name__,
                 "ibfast": __version__,
@@ -447,9 +458,10 @@ class Recorder:
         return {
             "version": _STATE_VERSION,
             "order": list(self._order),
-            "cells": {name: cells.state() for name, cells in self._layout.cells.items()},
+            "shared": list(self._shared),
+            "cells": {name: c.state() for name, c in self._layout.cells.items() if c.ready},
             "records": [
-                [split, epoch, layer, dict(values)]
+                [split, epoch, layer, {key: _plain(value) for key, value in values.items()}]
                 for split, epochs in self._records.items()
                 for epoch, layers in epochs.items()
                 for layer, values in layers.items()
@@ -469,16 +481,18 @@ class Recorder:
                 f"state: {type(state).__name__} that is no recorder's state of version "
                 f"{_STATE_VERSION}"
             )
-        strange = [n for n in state["cells"] if n.partition(":")[0] not in self._layout.modules]
+        modules = self._layout.modules
+        strange = [n for n in state["cells"] if module_name(n, modules) not in modules]
         if strange:
             raise ValueError(f"state: layers {strange}; expected some of {self.layers}")
         for name, of_layer in state["cells"].items():
-            module = self._layout.modules[name.partition(":")[0]]
-            self._layout.cells_of(name, module).restore(of_layer)
-        self._order = list(state["order"])
+            self._layout.cells_of(name).restore(of_layer)
+        self._order, self._shared = list(state["order"]), list(state.get("shared", ()))
         self._records = {}
         for split, epoch, layer, values in state["records"]:
-            self._records.setdefault(split, {}).setdefault(epoch, {})[layer] = dict(values)
+            self._records.setdefault(split, {}).setdefault(epoch, {})[layer] = {
+                key: float(value) for key, value in values.items()
+            }
 
     def _run(self, counting: CountingPass, batch: Any) -> None:
         with errors_name(f"batch {counting.batches}"):
@@ -496,8 +510,8 @@ class Recorder:
         """
         layout = self._layout
         device = device_of(layout.model)
-        for name, module in layout.modules.items():
-            layout.cells_of(name, module)
+        for name in layout.modules:
+            layout.cells_of(name)
         while any(gather(self._waits_for_bins())):
             with CalibrationPass(layout) as calibration:
                 for batch in one_pass(batches):
@@ -507,8 +521,7 @@ class Recorder:
                     calibration.end_batch()
             extents = gather(calibration.extents)
             for name in dict.fromkeys(name for part in extents for name in part):
-                cells = layout.cells_of(name, layout.modules[name.partition(":")[0]])
-                cells.settle(
+                layout.cells_of(name).settle(
                     [part[name] for part in extents if name in part], "at the first measurement"
                 )
             if not any(extents):  # of layers that did not run
@@ -525,7 +538,7 @@ class Recorder:
             raise ValueError("loader: no batch; expected at least one")
         for name in counting.shared:
             del counting.counts[name]
-        self._shared = sorted(counting.shared)
+        self._shared = sorted({*self._shared, *counting.shared})
         self._never_ran = [name for name in self._layout.modules if name not in counting.ran]
         named = [name for name in self._never_ran if name in self._layout.named]
         if named and not self._records:
@@ -575,6 +588,11 @@ class Recorder:
 
 
 Heard = Callable[..., None]
+
+
+def _plain(value: float) -> float | str:
+    """A number as JSON can have it: "inf" and "nan" are words there."""
+    return value if math.isfinite(value) else str(value)
 
 
 def _check_epoch(epoch: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import Any
 
 from ibfast._arrays import check_count
@@ -34,7 +35,7 @@ def schedule(when: Any) -> Callable[[int], bool]:
         if when == "every":
             return lambda epoch: True
         raise ValueError(f"when: {when!r}; expected {_EXPECTED}")
-    if isinstance(when, int) and not isinstance(when, bool):
+    if isinstance(when, Integral) and not isinstance(when, bool):
         last = check_count("when", when, 0, 2**62)
         return lambda epoch: epoch == last or (epoch < last and _log_due(epoch))
     if callable(when):
