@@ -117,6 +117,25 @@ def test_recorders_of_two_ranks(tmp_path):
         xr.testing.assert_identical(soft_plane, weighted.plane())
 
 
+def test_a_rank_without_data(tmp_path):
+    results = two_ranks(
+        tmp_path,
+        """
+    recorder = Recorder(mlp(hidden=nn.ReLU), bins=6)
+    mine = batches(x, y, 60) if rank else []
+    recorder.calibrate(mine)
+    recorder.measure(mine, epoch=0)
+    recorder.reduce()
+    result = recorder.plane()
+    """,
+    )
+    x, y = data()
+    one = Recorder(mlp(hidden=nn.ReLU), bins=6)
+    one.measure(batches(x, y, 60), epoch=0)
+    for plane in results:
+        xr.testing.assert_identical(plane, one.plane())
+
+
 def test_ranks_that_do_not_agree(tmp_path):
     results = two_ranks(
         tmp_path,

@@ -704,6 +704,16 @@ def test_extremes_and_a_width_that_was_chosen_too_early():
     assert diagnosis in again.plane().layer.attrs["diagnostics"][0]
 
 
+def test_a_layer_that_was_dead_when_its_width_was_chosen():
+    model, (x, y) = nn.Sequential(nn.ReLU()), data()
+    recorder = Recorder(model, bins=8, when="every")
+    recorder.measure((-x.abs(), y), epoch=0)
+    recorder.measure((x / 1000, y), epoch=1)
+    diagnosis = recorder.plane().layer.attrs["diagnostics"][0]
+    assert "activations span no more than 0.00" in diagnosis
+    assert "but bins were chosen for 1, Width(width=0.125): few of them are used" in diagnosis
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int64, torch.bool])
 def test_layers_of_integers(dtype):
     class Code(nn.Module):

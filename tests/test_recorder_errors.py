@@ -123,6 +123,13 @@ def test_class_weights_that_do_not_fit():
         measure((X, soft), class_weights=[1.0, 2.0, 3.0])
 
 
+def test_estimators_that_cannot_weigh():
+    with pytest.raises(ValueError, match=r"class_weights: \[1, 2\]; expected none with estimators"):
+        Recorder(mlp(), class_weights=[1, 2], estimators={"kde": KDE()})
+    with pytest.raises(ValueError, match="batch 0: weights: given; expected none with estimators"):
+        measure(Batch(X, Y, weights=Y + 1), estimators={"kde": KDE()})
+
+
 def test_loaders():
     recorder = Recorder(mlp())
     with pytest.raises(TypeError, match="loader: int; expected batches to iterate over"):

@@ -178,6 +178,10 @@ class LayerCounts:
                 f"{'no ' if targets.inputs is None else ''}inputs; expected {list(self.tables)}, "
                 f"{'' if self.inputs else 'no '}inputs, as in the first batch"
             )
+        if self.sample is not None and any(w is not None for w in targets.weights.values()):
+            raise ValueError(
+                "weights: given; expected none with estimators, which cannot weigh rows"
+            )
         for name, labels in targets.labels.items():
             self._count(self.tables, name, labels, name, keys, positions, targets)
         if targets.inputs is not None:

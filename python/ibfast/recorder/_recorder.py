@@ -89,7 +89,8 @@ class Recorder:
     class_weights : array_like, shape (classes,), or mapping of label sets to them, optional
         Measure as if classes were so much more frequent.
     estimators : mapping of str to estimator, optional
-        Of `ibfast.estimators`, by a name of yours; they are given a sample of the rows.
+        Of `ibfast.estimators`, by a name of yours; they are given a sample of the rows, and cannot
+        weigh them.
     reservoir : int
         The size of that sample, which does not depend on how rows come in batches.
     shuffles : int
@@ -164,6 +165,8 @@ class Recorder:
         )
         self._due = schedule(when)
         self._class_weights = check_class_weights(class_weights)
+        if self._class_weights and self._estimators:
+            raise ValueError(f"class_weights: {class_weights!r}; expected none with estimators")
         if not callable(unpack):
             raise TypeError(f"unpack: {unpack!r}; expected a function from a batch to a Batch")
         self._unpack = unpack
@@ -352,7 +355,7 @@ class Recorder:
             torch.distributed is not in use.
         ValueError
             Nothing was measured since the last time; or ranks have other epochs, bins, labels or
-            numbers of units.
+            numbers of units. A rank may have no data at all.
         """
         bins = {name: cells.state() for name, cells in self._layout.cells.items()}
         parts = distributed.gather(Part(self._latest_epoch, bins, self._latest), group)
@@ -535,6 +538,8 @@ class Recorder:
         """The counts of a pass that has ended, or an error where something is missing."""
         counting.check_complete()
         if not counting.batches:
+            if distributed.in_use() is not None:  # other ranks may have what there is
+                return {}
             raise ValueError("loader: no batch; expected at least one")
         for name in counting.shared:
             del counting.counts[name]
@@ -557,11 +562,12 @@ class Recorder:
             for name, of_layer in layers.items():
                 entropy = self._layout.seed, epoch, zlib.crc32(f"{split}/{name}".encode())
                 with errors_name(f"layer {name!r}"):
-                    values = measure_counts(of_layer, self._estimators, self._shuffles, entropy)
-                found.setdefault(split, {})[name] = values
-        for split, layers in counts.items():
-            self._records.setdefault(split, {})[epoch] = found[split]
-            self._order += [name for name in layers if name not in self._order]
+                    found.setdefault(split, {})[name] = measure_counts(
+                        of_layer, self._estimators, self._shuffles, entropy
+                    )
+        for split, values in found.items():
+            self._records.setdefault(split, {})[epoch] = values
+            self._order += [name for name in values if name not in self._order]
         if whole:
             self._warn(found)
         else:

@@ -222,9 +222,15 @@ def diagnose(name: str, cells: Cells, records: Records) -> str:
             "there are few rows for so many cells"
         )
     span = max(values["greatest"] - values["least"] for values in found)
-    if cells.span and not isinstance(cells.dims, int) and span > _GROWN * cells.span:
+    chosen = cells.span if cells.span and not isinstance(cells.dims, int) else span
+    if span < chosen / _GROWN:
         said.append(
-            f"activations span up to {span:.3g}, {span / cells.span:.0f} times as much as when the "
+            f"activations span no more than {span:.3g}, but bins were chosen for {chosen:.3g}, "
+            f"{cells.describe()}: few of them are used"
+        )
+    if span > _GROWN * chosen:
+        said.append(
+            f"activations span up to {span:.3g}, {span / chosen:.0f} times as much as when the "
             f"bins were chosen, {cells.describe()}, and so do as many more of these: for fewer, "
             "choose bins for a trained network"
         )
