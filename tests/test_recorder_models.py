@@ -280,6 +280,30 @@ def test_random_numbers_of_a_batch_sampler_are_left():
     assert torch.equal(generator.get_state(), before)
 
 
+def test_workers_that_stay_go_on_as_without_measuring():
+    x, y = data(40)
+
+    def order(measure):
+        torch.manual_seed(0)
+        loader = DataLoader(
+            TensorDataset(x, y),
+            batch_size=10,
+            shuffle=True,
+            num_workers=1,
+            persistent_workers=True,
+            multiprocessing_context="fork",
+        )
+        seen = []
+        for _ in range(2):
+            for number, (batch, _) in enumerate(loader):
+                seen.append(batch)
+                if measure and number == 1:
+                    Recorder(TANH, bins=3, exhaustive=True).measure(loader, epoch=0)
+        return torch.cat(seen)
+
+    assert torch.equal(order(measure=False), order(measure=True))
+
+
 def test_integers_of_numpy_and_any_seed(tmp_path):
     options = {"bins": np.int64(3), "estimators": {"kde": KDE(0.1)}, "seed": 2**31 - 1}
     recorder = Recorder(TANH, when=np.int64(3), **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -265,10 +264,6 @@ class _Batches:
                 f"loaders: {split!r} shuffles, so {trainer.world_size} ranks cannot share its "
                 "batches; expected one that does not, or one with a DistributedSampler"
             )
-        if getattr(loader, "persistent_workers", False):
-            # Its only iterator may be the one that training is about to use.
-            loader = copy.copy(loader)
-            loader._iterator = None
         self._trainer = trainer
         self._loader = loader
         self._number = number

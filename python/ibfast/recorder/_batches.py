@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -61,7 +62,11 @@ def as_loader(loader: Any) -> Any:
 
 
 def one_pass(loader: Any) -> Iterator[Any]:
-    """All batches; random generators of a DataLoader's own are left as they were."""
+    """All batches; a DataLoader's own random generators and workers are left as they were."""
+    if getattr(loader, "persistent_workers", False):
+        # Its only iterator may be the one that training is using, or about to use.
+        loader = copy.copy(loader)
+        loader._iterator = None
     batch_sampler = getattr(loader, "batch_sampler", None)
     owners = (loader, *(getattr(part, "sampler", None) for part in (loader, batch_sampler)))
     generators = [getattr(owner, "generator", None) for owner in (*owners, batch_sampler)]

@@ -205,8 +205,7 @@ class Recorder:
         """Run the model on all batches of a loader, in evaluation mode, and measure its layers.
 
         Modes of modules, gradients and random numbers (of torch, NumPy, Python and the loader) are
-        left as they were; but workers that are persistent go on where they are: of these give
-        another loader than that of the training.
+        left as they were.
 
         Parameters
         ----------
