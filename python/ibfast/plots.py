@@ -353,7 +353,9 @@ def plane_figure(plane: xr.Dataset) -> Figure:
 def _epoch_figure(plane: xr.Dataset) -> Figure:
     parts = _splits(plane)
     height = max(0.6 + 3.8 * len(parts), 0.8 + _LINE * plane.sizes["layer"])
-    figure = Figure(figsize=(9.6, height), layout="constrained")
+    longest = max(map(len, layer_names(plane)))
+    width = 9.6 + 0.085 * max(0, longest - 14)  # the legend is beside the curves
+    figure = Figure(figsize=(width, height), layout="constrained")
     rows = figure.subplots(len(parts), 2, squeeze=False, sharey="col")
     for (left, right), (split, part) in zip(rows, parts, strict=True):
         plot_against_epoch(part, "i_xt", left)

@@ -200,11 +200,13 @@ def diagnose(name: str, cells: Cells, records: Records) -> str:
     said = []
     pinned = [values for values in found if values["saturated"]]
     if pinned:
+        projected = isinstance(cells.dims, int)
+        axes = f"{cells.dims} dimensions" if projected else f"{found[0]['units']:.0f} units"
         worst = max(pinned, key=lambda values: values["n_singletons"] / values["n"])
         said.append(
             f"saturated in {len(pinned)} of {len(found)} measurements: "
             f"{worst['n_singletons'] / worst['n']:.0%} of {worst['n']:.0f} rows are alone in their "
-            f"cells, for {worst['units']:.0f} units have more cells than there are rows to fill; "
+            f"cells, for {axes} have more cells than there are rows to fill; "
             "then I(X;T) and I(T;Y) are about as large as they can be, log2 n and H(Y), whatever "
             "the network does: pool over positions, take dims='per_unit' or a projection (dims=8), "
             "fewer bins, more rows or another estimator"
