@@ -698,6 +698,8 @@ def test_extremes_and_a_width_that_was_chosen_too_early():
         f"activations span up to {span[1]:.3g}, 10 times as much as when the bins were chosen"
     )
     assert diagnosis in plane.layer.attrs["diagnostics"][0]
+    wider = Width(bins_of(recorder, "1").width * 8)  # the power of two next to 10
+    assert f"for as few as then, say bins={wider!r}" in plane.layer.attrs["diagnostics"][0]
     assert plane.name.values.tolist() == ["1"]
     again = Recorder(model, "1", bins=4)
     again.load_state_dict(recorder.state_dict())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ibfast._arrays import check_rng
+from ibfast.binning import Width
 from ibfast.estimators import Estimator
 from ibfast.recorder._cells import Cells
 from ibfast.recorder._counting import LayerCounts
@@ -208,7 +210,7 @@ def diagnose(name: str, cells: Cells, records: Records) -> str:
             f"{worst['n_singletons'] / worst['n']:.0%} of {worst['n']:.0f} rows are alone in their "
             f"cells, for {axes} have more cells than there are rows to fill; "
             "then I(X;T) and I(T;Y) are about as large as they can be, log2 n and H(Y), whatever "
-            "the network does: pool over positions, take dims='per_unit' or a projection (dims=8), "
+            "the network does: pool over positions, take dims='per_unit' or a projection (dims=2), "
             "fewer bins, more rows or another estimator"
         )
     nulls = [
@@ -230,11 +232,12 @@ def diagnose(name: str, cells: Cells, records: Records) -> str:
             f"activations span no more than {span:.3g}, but bins were chosen for {chosen:.3g}, "
             f"{cells.describe()}: few of them are used"
         )
-    if span > _GROWN * chosen:
+    if span > _GROWN * chosen and isinstance(cells.binning, Width):
+        wider = Width(cells.binning.width * 2.0 ** round(math.log2(span / chosen)))
         said.append(
             f"activations span up to {span:.3g}, {span / chosen:.0f} times as much as when the "
-            f"bins were chosen, {cells.describe()}, and so do as many more of these: for fewer, "
-            "choose bins for a trained network"
+            f"bins were chosen, {cells.describe()}, and so do as many more of these: for as few as "
+            f"then, say bins={wider!r} in another run"
         )
     outside = max(values["outside_share"] for values in found)
     if outside:
