@@ -334,6 +334,23 @@ def test_states():
         Recorder(mlp(), "1").load_state_dict(state)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"pool": "max"}, {"pool": lambda out: out}, {"channels": 1}, {"dims": 2}, {"seed": 5}],
+)
+def test_states_of_other_quantities(options):
+    recorder = Recorder(mlp(), bins=4, pool="mean")
+    recorder.measure([(X, Y)], epoch=0)
+    other = Recorder(mlp(), **{"pool": "mean", **options})
+    with pytest.raises(ValueError, match=r"state: of layer '1' with \{'pool': 'mean', .* as here"):
+        other.load_state_dict(recorder.state_dict())
+    with pytest.raises(ValueError, match="plane: nothing was measured yet"):
+        other.plane()
+    same = Recorder(mlp(), bins=9, pool="mean")
+    same.load_state_dict(recorder.state_dict())
+    assert same.plane().identical(recorder.plane())
+
+
 def test_reduce_needs_ranks_and_something_measured():
     recorder = Recorder(mlp())
     with pytest.raises(RuntimeError, match=r"torch\.distributed is not in use: call"):

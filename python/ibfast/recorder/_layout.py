@@ -57,6 +57,16 @@ class Layout:
         """The pool of a layer and where its channels are."""
         return self._option(self.pool, name, "flatten"), self._option(self.channels, name, "auto")
 
+    def options_of(self, name: str) -> dict[str, Any]:
+        """What a layer's numbers depend on beside its bins, as plain data."""
+        pool, channels = self.pooling_of(name)
+        return {
+            "pool": pool if isinstance(pool, str) else "a function",
+            "channels": channels,
+            "dims": self._option(self.dims, name, "joint"),
+            "seed": self.seed,
+        }
+
     def _option(self, option: Any, name: str, default: Any) -> Any:
         return option_of(option, name, module_name(name, self.modules), default)
 

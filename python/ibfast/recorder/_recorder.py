@@ -462,6 +462,7 @@ class Recorder:
             "order": list(self._order),
             "shared": list(self._shared),
             "cells": {name: c.state() for name, c in self._layout.cells.items() if c.ready},
+            "options": {name: self._layout.options_of(name) for name in self._layout.cells},
             "records": [
                 [split, epoch, layer, {key: _plain(value) for key, value in values.items()}]
                 for split, epochs in self._records.items()
@@ -471,12 +472,14 @@ class Recorder:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned, with the same bins.
+        """Go on from what `state_dict` returned, with the same bins, whatever `bins` says here.
 
         Raises
         ------
         TypeError, ValueError
-            It is no such state, or one of another version or of layers that are not watched.
+            It is no such state, or one of another version or of layers that are not watched; or
+            `pool`, `channels`, `dims` or `seed` are others here, so that later numbers would be of
+            another quantity.
         """
         if not isinstance(state, Mapping) or state.get("version") != _STATE_VERSION:
             raise ValueError(
@@ -487,6 +490,12 @@ class Recorder:
         strange = [n for n in state["cells"] if module_name(n, modules) not in modules]
         if strange:
             raise ValueError(f"state: layers {strange}; expected some of {self.layers}")
+        for name, theirs in state.get("options", {}).items():
+            ours = self._layout.options_of(name)
+            if ours != theirs:
+                raise ValueError(
+                    f"state: of layer {name!r} with {theirs}; expected {ours}, as here"
+                )
         for name, of_layer in state["cells"].items():
             self._layout.cells_of(name).restore(of_layer)
         self._order, self._shared = list(state["order"]), list(state.get("shared", ()))
