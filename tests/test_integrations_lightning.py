@@ -426,8 +426,14 @@ def test_no_figure_where_none_is_wanted(tmp_path):
 
 def test_ranks_share_the_data(tmp_path):
     code = """
+        import atexit
         import sys
         from test_integrations_lightning import *
+
+        @atexit.register
+        def end():  # of each rank: threads of gloo that still run would abort it
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
 
         if __name__ == "__main__":
             folder = sys.argv[1]

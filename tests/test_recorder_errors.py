@@ -265,6 +265,13 @@ def test_bins_that_do_not_fit_the_layer():
         measure(bins=np.zeros((5, 2)))
 
 
+def test_projections_to_more_dimensions_than_units():
+    with pytest.raises(
+        ValueError, match="layer '1', batch 0: dims: 99; expected at most 3, the un"
+    ):
+        measure(dims=99)
+
+
 def test_projections_of_too_many_units():
     cells = Cells(4, 2, None, 0, 0)
     cells.settle([cells.observe(torch.ones(2, 3))], "")
@@ -319,7 +326,7 @@ def test_saturation_warns_once():
     assert caught[0].filename == __file__
     recorder.measure([(X, Y)], epoch=1)
     diagnosis = recorder.plane().layer.attrs["diagnostics"][0]
-    assert "saturated in 2 of 2 measurements: 100% of 40 rows are alone" in diagnosis
+    assert "saturated in 2 of 2 measurements: in 'data' at epoch 0 100% of 40 rows are" in diagnosis
     assert "for 6 units have more cells than there are rows to fill" in diagnosis
 
 

@@ -228,6 +228,8 @@ class Cells:
         if values.device.type == "mps":
             values = values.cpu()  # there is no float64
         units, dims = values.shape[1], int(self.dims)
+        if units < dims:
+            raise ValueError(f"dims: {dims}; expected at most {units}, the units of the layer")
         if units > _MOST_PROJECTED:
             raise ValueError(f"dims: {units} units; expected at most {_MOST_PROJECTED} to project")
         place = units, values.device

@@ -82,7 +82,8 @@ class Recorder:
     dims : "joint", "per_unit" or int, or mapping
         "joint": a cell is a row of codes. Many units need more rows than there are, and the
         result says so; then "per_unit", the mean over units of what each knows alone, or a number:
-        a random projection to so many dimensions (signs, Achlioptas 2003, drawn from `seed`).
+        a random projection to so many dimensions (signs, Achlioptas 2003, drawn from `seed`),
+        whose bins are of a chosen width, also where the range of the activations is known.
     when : "log", int, "every", iterable of int, or callable
         At which epochs `measure` and `listen` do something. "log": up to 10 each, then about 20 in
         each power of ten. A number: these, up to it, and itself, the last.

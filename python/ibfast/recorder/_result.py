@@ -193,37 +193,39 @@ def _narrow(name: str, array: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
 
 def diagnose(name: str, cells: Cells, records: Records) -> str:
     """What a reader must know of a layer's numbers, in words; "" where there is nothing."""
-    found = [
-        values[name]
-        for of_split in records.values()
-        for values in of_split.values()
+    places = [
+        (f"{split!r} at epoch {epoch}", values[name])
+        for split, of_split in records.items()
+        for epoch, values in of_split.items()
         if name in values
     ]
+    found = [values for _, values in places]
     said = []
-    pinned = [values for values in found if values["saturated"]]
+    pinned = [(place, values) for place, values in places if values["saturated"]]
     if pinned:
         projected = isinstance(cells.dims, int)
         axes = f"{cells.dims} dimensions" if projected else f"{found[0]['units']:.0f} units"
-        worst = max(pinned, key=lambda values: values["n_singletons"] / values["n"])
+        place, worst = max(pinned, key=lambda one: one[1]["n_singletons"] / one[1]["n"])
+        advice = "" if cells.pooled else "pool over positions, "
         said.append(
-            f"saturated in {len(pinned)} of {len(found)} measurements: "
+            f"saturated in {len(pinned)} of {len(found)} measurements: in {place} "
             f"{worst['n_singletons'] / worst['n']:.0%} of {worst['n']:.0f} rows are alone in their "
             f"cells, for {axes} have more cells than there are rows to fill; "
             "then I(X;T) and I(T;Y) are about as large as they can be, log2 n and H(Y), whatever "
-            "the network does: pool over positions, take dims='per_unit' or a projection (dims=2), "
-            "fewer bins, more rows or another estimator"
+            f"the network does: {advice}take dims='per_unit' or a projection (dims=2), fewer bins, "
+            "more rows or another estimator"
         )
     nulls = [
-        (null, values[key.replace("_null", "")])
-        for values in found
+        (null, values[key.replace("_null", "")], place, key.partition("/")[2])
+        for place, values in places
         for key, null in values.items()
         if key.startswith("i_ty_null")
     ]
-    null, value = max(nulls, default=(0.0, 0.0))
+    null, value, place, labels = max(nulls, default=(0.0, 0.0, "", ""))
     if null > _BIASED * value and null > 0.01 and not pinned:
         said.append(
-            f"of I(T;Y) = {value:.3f} bits {null:.3f} are there with shuffled labels too, as "
-            "there are few rows for so many cells"
+            f"of I(T;Y) = {value:.3f} bits {null:.3f} are there with shuffled labels too (the most, "
+            f"in {place}, labels {labels!r}), as there are few rows for so many cells"
         )
     span = max(values["greatest"] - values["least"] for values in found)
     chosen = cells.span if cells.span and not isinstance(cells.dims, int) else span
