@@ -224,8 +224,8 @@ def diagnose(name: str, cells: Cells, records: Records) -> str:
     null, value, place, labels = max(nulls, default=(0.0, 0.0, "", ""))
     if null > _BIASED * value and null > 0.01 and not pinned:
         said.append(
-            f"of I(T;Y) = {value:.3f} bits {null:.3f} are there with shuffled labels too (the most, "
-            f"in {place}, labels {labels!r}), as there are few rows for so many cells"
+            f"of I(T;Y) = {value:.3f} bits {null:.3f} are there with shuffled labels too (the "
+            f"most, in {place}, labels {labels!r}), as there are few rows for so many cells"
         )
     span = max(values["greatest"] - values["least"] for values in found)
     chosen = cells.span if cells.span and not isinstance(cells.dims, int) else span
